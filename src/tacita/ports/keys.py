@@ -1,0 +1,105 @@
+"""The key ports: a provider that wraps and unwraps vault keys, and a ring that keeps the wrapped ones.
+
+The ring is a second, small store with its own home and its own backup rule. Whoever copies the data without it has noise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tacita.hazmat import SecretKey
+from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
+
+
+@dataclass(frozen=True, slots=True)
+class KeyContext:
+    """What a wrapped key is for. Authenticated by the provider: a key wrapped for one vault opens for no other."""
+
+    tenant: str
+    vault_id: bytes
+    version: int
+
+    def encode(self) -> bytes:
+        """Length-prefixed, so that no two contexts share an encoding."""
+        tenant = self.tenant.encode()
+        return b"".join(
+            (len(tenant).to_bytes(4), tenant, len(self.vault_id).to_bytes(4), self.vault_id, self.version.to_bytes(4))
+        )
+
+
+class KeyProvider(ABC):
+    """Holds a root key, or talks to something that does. It never sees data, only vault keys."""
+
+    id: str
+    """Names this root key for ever, e.g. `file:3f2a91c0`; recorded beside each key it wraps."""
+
+    where: str
+    """Where the root key lives, for people: shown by `doctor`, never secret."""
+
+    @abstractmethod
+    def wrap(self, key: SecretKey, context: KeyContext) -> bytes:
+        """Encrypt `key` so that only this provider opens it again, and only for `context`."""
+
+    @abstractmethod
+    def unwrap(self, blob: bytes, context: KeyContext) -> SecretKey:
+        """The inverse. Raises WrongKey if blob or context are not this provider's, KeyUnavailable if it cannot tell."""
+
+    def close(self) -> None:  # noqa: B027  most providers hold nothing open
+        """Release what the provider holds."""
+
+
+class KeyRing(ABC):
+    """Wrapped vault keys and anchors. Thread-safe, shared by processes; every failure is a `StoreError`.
+
+    A vault is in one of three states: absent (never seen), present (an entry), shredded (a tombstone without key
+    material). The tombstone stays until the key is created anew, so that rows left over by an interrupted erasure, or
+    brought back by an old backup, are told apart from data whose ring went missing.
+    """
+
+    @abstractmethod
+    def setting(self, name: str) -> bytes | None:
+        """A small value kept with the keys (the wrapped catalog key, the store's identity)."""
+
+    @abstractmethod
+    def put_setting_once(self, name: str, value: bytes) -> bytes:
+        """Keep `value` durably unless `name` is already set; return what is kept (the winner of a race)."""
+
+    @abstractmethod
+    def get(self, vault_id: bytes) -> RingEntry | None:
+        """The entry of a vault, or None if it is absent or shredded."""
+
+    @abstractmethod
+    def shredded(self, vault_id: bytes) -> bool:
+        """True if the vault's key was destroyed and not created anew."""
+
+    @abstractmethod
+    def create(self, entry: RingEntry) -> None:
+        """Keep a new entry, durable before this returns; it may replace a tombstone. Raises Conflict if one is there."""
+
+    @abstractmethod
+    def advance(self, vault_id: bytes, anchor: Anchor) -> None:
+        """Move the anchor forward; an anchor that is not ahead of the kept one is ignored.
+
+        Raises KeyUnavailable when the vault is absent or was shredded meanwhile.
+        """
+
+    @abstractmethod
+    def shred(self, vault_id: bytes) -> bool:
+        """Destroy the wrapped key and leave a tombstone, durable before this returns. False if there was no key."""
+
+    @abstractmethod
+    def entries(self) -> Iterator[RingEntry]:
+        """Every entry, in order of vault id."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release every resource. Closing twice is harmless."""
+
+
+def checked_vault_id(vault_id: bytes) -> bytes:
+    """For ring implementations: a vault id is exactly 32 bytes."""
+    if type(vault_id) is not bytes or len(vault_id) != VAULT_ID_BYTES:
+        raise TypeError("a vault id is exactly 32 bytes")
+    return vault_id

@@ -1,0 +1,139 @@
+"""The log store port: an append-only log of sealed events per vault, with compare-and-set on its head.
+
+A provider subclasses `LogStore` and writes the underscored methods. The public methods check what goes in, so that
+no provider can be handed plaintext by mistake, and no provider has to repeat the checks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from tacita import limits
+from tacita.errors import InvalidInput
+from tacita.sealed import (
+    DIGEST_BYTES,
+    ITEM_TAG_BYTES,
+    VAULT_ID_BYTES,
+    DropCounts,
+    SealedEvent,
+    SealedPart,
+    SealedRow,
+    VaultHead,
+)
+
+
+class LogStore(ABC):
+    """Sealed logs. Thread-safe; every failure is a `StoreError`, a lost race a `HeadMoved`."""
+
+    scheme: str
+    """How the store is named in a URI and in messages: `sqlite`, `memory`, ..."""
+
+    def head(self, vault_id: bytes) -> VaultHead | None:
+        """The vault's head, or None if the store has no row for it. Must see every append acknowledged anywhere."""
+        return self._head(_vault_id(vault_id))
+
+    def append(
+        self,
+        vault_id: bytes,
+        expected_seq: int,
+        events: Sequence[SealedEvent],
+        *,
+        purge: Sequence[int] = (),
+        format: int = 1,
+    ) -> int:
+        """Append events as `expected_seq + 1 ...` in one durable transaction; return the new head.
+
+        With `purge`, the same transaction first drops the vault's snapshots and then the ciphertext of those earlier
+        rows (their sequence number, tag and digest stay). A vault that does not exist has head 0.
+
+        Raises HeadMoved, and writes nothing, when the head is not `expected_seq`.
+        """
+        _vault_id(vault_id)
+        if not events:
+            raise InvalidInput("an append needs at least one event")
+        if expected_seq < 0 or expected_seq + len(events) > limits.VAULT_EVENTS:
+            raise InvalidInput(f"a vault holds at most {limits.VAULT_EVENTS} events")
+        for event in events:
+            # Exact type, not isinstance: only vault.format makes SealedEvent, and a subclass could carry anything.
+            if type(event) is not SealedEvent:
+                raise TypeError("a store takes SealedEvent and nothing else")
+            if len(event.item_tag) != ITEM_TAG_BYTES or len(event.digest) != DIGEST_BYTES:
+                raise InvalidInput("a sealed event has a tag of 16 bytes and a digest of 32")
+            if not 0 < len(event.sealed) <= limits.SEALED_EVENT_BYTES:
+                raise InvalidInput(f"a sealed event has at most {limits.SEALED_EVENT_BYTES} bytes")
+        if any(not 0 < seq <= expected_seq for seq in purge):
+            raise InvalidInput("only rows up to the expected head can be purged")
+        self._append(vault_id, expected_seq, events, purge, format)
+        return expected_seq + len(events)
+
+    def read(self, vault_id: bytes, *, after: int = 0) -> Iterator[SealedRow]:
+        """All rows with `seq > after` in order, from one consistent view of the store."""
+        return self._read(_vault_id(vault_id), after)
+
+    def fetch(self, vault_id: bytes, seqs: Sequence[int]) -> list[SealedRow]:
+        """The named rows in ascending order; rows that do not exist are left out."""
+        return self._fetch(_vault_id(vault_id), seqs)
+
+    def drop(self, vault_id: bytes) -> DropCounts:
+        """Remove every row and snapshot of the vault, durably, and say how many there were."""
+        return self._drop(_vault_id(vault_id))
+
+    def vaults(self) -> Iterator[VaultHead]:
+        """Every vault, in order of its id."""
+        return self._vaults()
+
+    def write_snapshot(self, vault_id: bytes, upto_seq: int, parts: Iterator[SealedPart]) -> None:
+        """Replace the vault's snapshot in one transaction. A snapshot that is older than the stored one is ignored."""
+        self._write_snapshot(_vault_id(vault_id), upto_seq, (_part(part) for part in parts))
+
+    def read_snapshot(self, vault_id: bytes) -> tuple[int, Iterator[SealedPart]] | None:
+        """(upto_seq, parts in order) of the vault's snapshot, or None."""
+        return self._read_snapshot(_vault_id(vault_id))
+
+    def drop_snapshots(self, vault_id: bytes) -> int:
+        """Remove the vault's snapshot parts and say how many there were."""
+        return self._drop_snapshots(_vault_id(vault_id))
+
+    def size(self) -> int:
+        """Bytes that the store takes on its medium, as well as it can tell."""
+        return self._size()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release every resource. Closing twice is harmless; any other use afterwards is a StoreError."""
+
+    @abstractmethod
+    def _head(self, vault_id: bytes) -> VaultHead | None: ...
+    @abstractmethod
+    def _append(
+        self, vault_id: bytes, expected_seq: int, events: Sequence[SealedEvent], purge: Sequence[int], format: int
+    ) -> None: ...
+    @abstractmethod
+    def _read(self, vault_id: bytes, after: int) -> Iterator[SealedRow]: ...
+    @abstractmethod
+    def _fetch(self, vault_id: bytes, seqs: Sequence[int]) -> list[SealedRow]: ...
+    @abstractmethod
+    def _drop(self, vault_id: bytes) -> DropCounts: ...
+    @abstractmethod
+    def _vaults(self) -> Iterator[VaultHead]: ...
+    @abstractmethod
+    def _write_snapshot(self, vault_id: bytes, upto_seq: int, parts: Iterator[SealedPart]) -> None: ...
+    @abstractmethod
+    def _read_snapshot(self, vault_id: bytes) -> tuple[int, Iterator[SealedPart]] | None: ...
+    @abstractmethod
+    def _drop_snapshots(self, vault_id: bytes) -> int: ...
+    @abstractmethod
+    def _size(self) -> int: ...
+
+
+def _vault_id(vault_id: bytes) -> bytes:
+    if type(vault_id) is not bytes or len(vault_id) != VAULT_ID_BYTES:
+        raise TypeError("a vault id is exactly 32 bytes")
+    return vault_id
+
+
+def _part(part: SealedPart) -> SealedPart:
+    if type(part) is not SealedPart:
+        raise TypeError("a store takes SealedPart and nothing else")
+    return part

@@ -1,0 +1,101 @@
+"""Values that hold ciphertext, tags and digests only: all that a store or a key ring ever sees.
+
+No cryptography is imported here and nothing in here can open anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+VAULT_ID_BYTES = 32
+ITEM_TAG_BYTES = 16
+DIGEST_BYTES = 32
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SealedEvent:
+    """One sealed event on its way into a store. Only `vault.format.seal_event` makes these."""
+
+    item_tag: bytes
+    """16 bytes: keyed tag of the item that the event is about."""
+    sealed: bytes
+    """Header, salt, commitment, ciphertext and tag: see docs/explanation/wire-format.md."""
+    digest: bytes
+    """SHA-256 of `item_tag | sealed`, kept when the ciphertext is purged so that the chain still verifies."""
+
+    def __repr__(self) -> str:
+        return f"<SealedEvent {len(self.sealed)} bytes>"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SealedRow:
+    """One row as a store returned it. Untrusted until it has been opened and its chain verified."""
+
+    seq: int
+    item_tag: bytes
+    sealed: bytes | None
+    """None when the ciphertext was purged."""
+    digest: bytes
+
+    def __repr__(self) -> str:
+        return f"<SealedRow seq={self.seq} {'purged' if self.sealed is None else len(self.sealed)} bytes>"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SealedPart:
+    """One sealed part of a snapshot, in order from 0."""
+
+    part: int
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"<SealedPart {self.part} {len(self.sealed)} bytes>"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VaultHead:
+    """What a store knows about a vault: its id, the format of its log and the last sequence number."""
+
+    vault_id: bytes
+    format: int
+    seq: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DropCounts:
+    """What a store removed when a vault was dropped."""
+
+    events: int
+    snapshot_parts: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The last known sequence number and chain value of a vault, kept apart from the data."""
+
+    seq: int
+    chain: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RingEntry:
+    """What the key ring holds for one vault. `wrapped` opens only with the key provider named `provider`."""
+
+    vault_id: bytes
+    key_version: int
+    provider: str
+    wrapped: bytes
+    label: bytes
+    """Sealed under the catalog key: whose vault this is, so that an operator can list and rotate."""
+    anchor: Anchor
+
+    def __repr__(self) -> str:
+        return f"<RingEntry key_version={self.key_version} provider={self.provider} seq={self.anchor.seq}>"
