@@ -1,0 +1,84 @@
+# Everything a fresh machine needs is python3 (>= 3.11, with venv), make and git.
+# `make demo` runs the main job; `make test` runs the tests.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+PIP    := $(PY) -m pip --disable-pip-version-check --quiet
+# Only `make lock` uses it, in a venv of its own.
+UV     := uv==0.13.8
+
+.PHONY: help setup setup-dev model demo test check bench format lock clean
+
+help:
+	@echo "make demo     set up, fetch the embedding model and run the main job"
+	@echo "make test     set up and run the whole test suite"
+	@echo "make check    linters, types, import rules, generated files, quick tests"
+	@echo "make bench    measure speed and retrieval, print the tables"
+	@echo "make format   format the code and write the generated files"
+	@echo "make lock     resolve the dependencies again and write the hashes"
+	@echo "make clean    remove what these targets made"
+
+# --- set-up: each step leaves a stamp, so that a second run costs nothing ---
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "tacita needs Python 3.11 or newer: install python3 (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tacita needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.made
+	$(PIP) install --require-hashes --requirement requirements/run.txt
+	$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+# The only download outside the lock; `models fetch` pins and checks it, and does nothing when it is there.
+$(VENV)/.model: $(VENV)/.run
+	$(BIN)/tacita models fetch
+	@touch $@
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+model: $(VENV)/.model
+
+# --- what people run ---
+
+demo: $(VENV)/.model
+	$(BIN)/tacita demo
+
+test: $(VENV)/.dev $(VENV)/.model
+	$(PY) -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(PY) scripts/generate_async.py --check
+	$(PY) scripts/generate_reference.py --check
+	$(PY) -m pytest -m "not slow" $(CHECK_TESTS)
+
+bench: $(VENV)/.dev $(VENV)/.model
+	$(PY) -m benchmarks
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(PY) scripts/generate_async.py
+	$(PY) scripts/generate_reference.py
+
+lock:
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip --disable-pip-version-check --quiet install $(UV)
+	.venv/lock/bin/python scripts/lock.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
