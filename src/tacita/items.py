@@ -1,0 +1,379 @@
+"""The plaintext values that callers give and get: scopes, messages, items, hits, results.
+
+They live inside the engine and in the caller's hands only. Their reprs are free of content, so that a log line, a
+traceback or a debugger's frame shows ids and sizes; `to_dict()` is the deliberate way to the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+SubjectKind = Literal["user", "agent", "app", "run"]
+Metadata = dict[str, Any]
+
+ID_FIELDS: tuple[tuple[SubjectKind, str], ...] = (
+    ("user", "user_id"),
+    ("agent", "agent_id"),
+    ("app", "app_id"),
+    ("run", "run_id"),
+)
+"""Subject kinds and their argument names, in order of precedence: the first one given is the subject."""
+
+
+class Kind(StrEnum):
+    """What an item is."""
+
+    MESSAGE = "message"
+    FACT = "fact"
+    SUMMARY = "summary"
+    PROCEDURE = "procedure"
+    PROFILE = "profile"
+
+
+class Trust(IntEnum):
+    """How far an item may be believed, set by the engine from the channel it came through, never by the caller.
+
+    A derived item takes the minimum of its sources.
+    """
+
+    UNTRUSTED = 0
+    IMPORTED = 1
+    ASSISTANT = 2
+    USER = 3
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all plaintext values: frozen, content-free repr, no pickling."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict with JSON types; datetimes become ISO 8601 strings in UTC."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    def __repr__(self) -> str:
+        identity = getattr(self, "id", None)
+        return f"<{type(self).__name__}{f' {identity}' if isinstance(identity, str) else ''}>"
+
+    def __rich_repr__(self) -> Iterator[object]:
+        # msgspec would hand every field to rich, and rich prints locals in tracebacks.
+        return iter(())
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} holds private text and cannot be pickled; use to_dict() on purpose")
+
+
+class Subject(Value):
+    """Whose memory it is."""
+
+    kind: SubjectKind
+    id: str
+
+    def __repr__(self) -> str:
+        return f"<Subject {self.kind}>"
+
+
+class Scope(Value):
+    """A subject and the labels that narrow it, as the caller gave them. Ids are opaque; `*` is just a character."""
+
+    tenant: str
+    user_id: str | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+
+    @property
+    def subject(self) -> Subject | None:
+        """The first id given, in the order user, agent, app, run."""
+        for kind, field in ID_FIELDS:
+            value = getattr(self, field)
+            if value is not None:
+                return Subject(kind=kind, id=value)
+        return None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The ids that are set, by argument name."""
+        return {field: value for _, field in ID_FIELDS if (value := getattr(self, field)) is not None}
+
+    def __repr__(self) -> str:
+        return f"<Scope {'+'.join(self.ids) or 'nobody'}>"
+
+
+class Message(Value):
+    """One thing somebody said, validated."""
+
+    role: str
+    text: str
+    name: str | None = None
+    timestamp: datetime | None = None
+    metadata: Metadata = {}
+    attachments: tuple[Metadata, ...] = ()
+    """References to non-text parts (image URLs, files), kept as given and never fetched."""
+    idempotency_key: str | None = None
+
+
+class Item(Value):
+    """One memory as it stands now."""
+
+    id: str
+    text: str
+    kind: Kind
+    role: str
+    name: str | None
+    user_id: str | None
+    agent_id: str | None
+    app_id: str | None
+    run_id: str | None
+    metadata: Metadata
+    attachments: tuple[Metadata, ...]
+    timestamp: datetime
+    """When it was said."""
+    created_at: datetime
+    """When Tacita first kept it."""
+    updated_at: datetime
+    expires_at: datetime | None
+    valid_to: datetime | None
+    """Set on a version that was replaced; None on the current one."""
+    version: int
+    channel: str
+    """Where it came from: user, assistant, tool, import, ... Set by the engine."""
+    trust: Trust
+    citations: tuple[str, ...]
+    """Ids of the items it was derived from."""
+
+    def __str__(self) -> str:
+        speaker = self.name or self.role
+        return f"{self.timestamp:%Y-%m-%d %H:%M}  {speaker}: {self.text}"
+
+
+class Signal(Value):
+    """One reason for a hit's place: raw value, rank among the vault's rows (1 is best), weight and contribution."""
+
+    name: str
+    value: float
+    rank: int
+    weight: float
+    contribution: float
+
+
+class Hit(Value):
+    """An item that a search found. `str(hit)` shows its text; `repr(hit)` does not."""
+
+    item: Item
+    score: float
+    """Between 0 and 1, comparable within one result only."""
+    subject: Subject
+    signals: tuple[Signal, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.item.id
+
+    @property
+    def text(self) -> str:
+        return self.item.text
+
+    @property
+    def trust(self) -> Trust:
+        return self.item.trust
+
+    @property
+    def metadata(self) -> Metadata:
+        return self.item.metadata
+
+    @property
+    def role(self) -> str:
+        return self.item.role
+
+    @property
+    def name(self) -> str | None:
+        return self.item.name
+
+    @property
+    def timestamp(self) -> datetime:
+        return self.item.timestamp
+
+    @property
+    def citations(self) -> tuple[str, ...]:
+        """The item itself and what it was derived from."""
+        return (self.item.id, *self.item.citations)
+
+    def __str__(self) -> str:
+        return f"{self.score:.3f}  {self.item}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The item's fields with `score`, `subject` and, if explained, `signals` beside them."""
+        plain = self.item.to_dict()
+        plain.update(score=self.score, subject=self.subject.to_dict())
+        if self.signals:
+            plain["signals"] = [signal.to_dict() for signal in self.signals]
+        return plain
+
+
+class Change(Value):
+    """One entry of an item's history."""
+
+    event: Literal["added", "updated", "deleted", "expired"]
+    at: datetime
+    actor: str
+    text: str | None
+    metadata: Metadata | None
+    version: int
+    seq: int
+
+
+class Added(Value):
+    """What became of one message of an `add`."""
+
+    id: str
+    event: Literal["added", "unchanged"]
+    """`unchanged` when its idempotency key was already there."""
+
+
+class AddResult(Value):
+    """What an `add` did, one entry per message in order."""
+
+    results: tuple[Added, ...]
+
+    @property
+    def ids(self) -> list[str]:
+        return [result.id for result in self.results]
+
+    def __iter__(self) -> Iterator[Added]:  # type: ignore[override]
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+
+class SearchResult(Value):
+    """Hits, best first."""
+
+    hits: tuple[Hit, ...]
+    taint: Trust | None
+    """The lowest trust among the hits, so that a host can gate its tools. None without hits."""
+    warnings: tuple[str, ...] = ()
+    """What the caller should know: missing vectors, lexical search only."""
+
+    def __iter__(self) -> Iterator[Hit]:  # type: ignore[override]
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, index: int) -> Hit:
+        return self.hits[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "hits": [hit.to_dict() for hit in self.hits],
+            "taint": None if self.taint is None else self.taint.name.lower(),
+            "warnings": list(self.warnings),
+        }
+
+
+class ContextBlock(Value):
+    """A block to paste into a prompt. `str(block)` is the text."""
+
+    text: str
+    tokens: int
+    """Estimated tokens of `text`, never above the budget."""
+    hits: tuple[Hit, ...]
+    taint: Trust | None
+    boundary: str
+    """The random marker around the data; fresh for each block."""
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Page(Value):
+    """One page of items; pass `next_cursor` to get the next, None means there is none."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None
+    total: int
+    """Items in the scope that pass the filters."""
+
+    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class DeleteReceipt(Value):
+    """Counts of what a deletion removed. Raised as an error instead when they do not match."""
+
+    ids: tuple[str, ...]
+    events_purged: int
+    snapshot_parts_dropped: int
+    at: datetime
+
+
+class EraseReceipt(Value):
+    """Counts of what an erasure removed. Nothing of the vault can be opened again."""
+
+    keys_destroyed: int
+    events_dropped: int
+    snapshot_parts_dropped: int
+    items: int | None
+    """Items that the vault held; None if it could not be opened any more."""
+    at: datetime
+
+
+class ImportReport(Value):
+    """What an import did, and the lines it could not read."""
+
+    added: int
+    unchanged: int
+    bad_lines: tuple[tuple[int, str], ...]
+    """(line number from 1, reason without content)."""
+
+
+class VaultProblem(Value):
+    """One thing that `verify` found wrong."""
+
+    vault: str
+    """Pseudonym of the vault: the first hex digits of its id."""
+    seq: int | None
+    problem: str
+
+
+class VerifyReport(Value):
+    """What `verify` walked."""
+
+    vaults: int
+    events: int
+    purged: int
+    snapshots: int
+    problems: tuple[VaultProblem, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+class Stats(Value):
+    """Counts for one scope, or for the whole home."""
+
+    vaults: int
+    items: int
+    events: int
+    by_kind: dict[str, int]
+    stored_bytes: int
+    open_vaults: int
+    open_bytes: int
+    embedder: str
+    without_vectors: int
+
+
+def lowest_trust(hits: Sequence[Hit]) -> Trust | None:
+    """The lowest trust among hits, None if there are none."""
+    return min((hit.trust for hit in hits), default=None)
