@@ -6,10 +6,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
-# Only `make lock` uses it, in a venv of its own.
+# Only `make lock` uses it.
 UV     := uv==0.13.8
 
-.PHONY: help setup setup-dev model demo test check bench format lock clean
+# Files or folders for `make test` and `make check`; empty means all of them.
+TESTS  ?=
+
+.PHONY: help setup setup-dev model demo test check static quick bench format lock clean
 
 help:
 	@echo "make demo     set up, fetch the embedding model and run the main job"
@@ -53,17 +56,22 @@ demo: $(VENV)/.model
 	$(BIN)/tacita demo
 
 test: $(VENV)/.dev $(VENV)/.model
-	$(PY) -m pytest
+	$(PY) -m pytest $(TESTS)
 
-check: $(VENV)/.dev
+check: static quick
+
+static: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(PY) scripts/generate_async.py --check
 	$(PY) scripts/generate_reference.py --check
-	$(PY) -m pytest -m "not slow" $(CHECK_TESTS)
+
+quick: $(VENV)/.dev $(VENV)/.model
+	$(PY) -m pytest -m "not slow" $(TESTS)
 
 bench: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m benchmarks
@@ -74,11 +82,10 @@ format: $(VENV)/.dev
 	$(PY) scripts/generate_async.py
 	$(PY) scripts/generate_reference.py
 
-lock:
-	$(PYTHON) -m venv .venv/lock
-	.venv/lock/bin/python -m pip --disable-pip-version-check --quiet install $(UV)
-	.venv/lock/bin/python scripts/lock.py
+lock: $(VENV)/.made
+	$(PIP) install $(UV)
+	$(PY) scripts/lock.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
