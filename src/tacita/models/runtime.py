@@ -1,0 +1,200 @@
+"""What every local embedder shares: lazy loading, word pieces, batching and the onnxruntime session.
+
+No model is described here and no file is looked for; nothing keeps or logs a text.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MAX_THREADS = 4
+"""A query of a dozen word pieces gains nothing from more, and a server has other work."""
+
+BATCH_PIECES = 1024
+"""Word pieces in one run, padding included: enough to fill the matrix kernels, small enough for the caches."""
+
+_TEXTS_AT_ONCE = 1024
+
+
+class Encoder(Protocol):
+    """A loaded model."""
+
+    def pieces(self, text: str) -> list[int]:
+        """The word-piece ids of a text, truncated, never empty."""
+
+    def pool(self, ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
+        """`ids` (b, s) right-padded, of which row i uses `lengths[i]`; gives (b, dimensions), any length of row."""
+
+
+class LocalEmbedder(ABC):
+    """Base of the in-process embedders. Loads once, when first used; safe for threads and for `os.fork`."""
+
+    def __init__(self, name: str, dimensions: int) -> None:
+        self._name = name
+        self._dimensions = dimensions
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+        _living.add(self)
+
+    @property
+    def name(self) -> str:
+        """Names the vector space for ever."""
+        return self._name
+
+    @property
+    def dimensions(self) -> int:
+        """Components of one vector."""
+        return self._dimensions
+
+    @abstractmethod
+    def _load(self) -> Encoder:
+        """Read, verify and start the model. Raises ConfigError if its files are not what they must be."""
+
+    def load(self) -> None:
+        """Load the model now instead of at the first `embed`. Raises ConfigError as `embed` does."""
+        self._ready()
+
+    def embed(self, texts: list[str], /) -> NDArray[np.float32]:
+        """Unit rows of `texts`, in order: float32 `(len(texts), dimensions)`. An empty text has a vector too.
+
+        Raises:
+            ConfigError: the model's files are missing or not the ones that were pinned.
+            ModelError: the model gave something that is no vector.
+        """
+        encoder = self._ready()
+        rows = np.empty((len(texts), self._dimensions), np.float32)
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            self._embed(encoder, texts[start : start + _TEXTS_AT_ONCE], rows[start : start + _TEXTS_AT_ONCE])
+        return rows
+
+    def _embed(self, encoder: Encoder, texts: Sequence[str], rows: NDArray[np.float32]) -> None:
+        pieces = [encoder.pieces(text) for text in texts]
+        lengths = np.fromiter(map(len, pieces), np.int32, len(pieces))
+        for batch in batches(lengths):
+            ids = np.zeros((len(batch), lengths[batch].max()), np.int32)
+            for row, i in zip(ids, batch, strict=True):
+                row[: lengths[i]] = pieces[i]
+            pooled = encoder.pool(ids, lengths[batch])
+            if pooled.shape != (len(batch), self._dimensions):
+                raise ModelError(f"{self._name} gave {pooled.shape[-1]} dimensions, not {self._dimensions}")
+            norms = np.linalg.norm(pooled, axis=1, keepdims=True)
+            rows[batch] = np.divide(pooled, norms, out=np.zeros_like(pooled), where=norms > 0)
+
+    def _ready(self) -> Encoder:
+        if (encoder := self._encoder) is None:
+            with self._lock:
+                if (encoder := self._encoder) is None:
+                    encoder = self._encoder = self._load()
+        return encoder
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}, {self._dimensions} dimensions>"
+
+    def _after_fork(self) -> None:
+        # onnxruntime's threads did not survive the fork: a run would wait for them for ever, and so would the
+        # session's destructor. The child keeps the old session unused and loads its own.
+        self._lock = threading.Lock()
+        if self._encoder is not None:
+            _orphans.append(self._encoder)
+            self._encoder = None
+
+
+_living: weakref.WeakSet[LocalEmbedder] = weakref.WeakSet()
+_orphans: list[Encoder] = []
+
+
+def _forget_sessions() -> None:
+    for embedder in list(_living):
+        embedder._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_sessions)
+
+
+def batches(lengths: NDArray[np.int32], pieces: int = BATCH_PIECES) -> Iterator[NDArray[np.intp]]:
+    """Indices of texts to run together: of like length, at most `pieces` word pieces when padded, one text at least."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        # The first is the longest, so it sets the width of the batch.
+        size = max(1, pieces // int(lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def default_threads() -> int:
+    """The processors that this process may use, at most `MAX_THREADS`."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, MAX_THREADS)
+
+
+def open_session(
+    model: bytes, threads: int | None, weights: Mapping[str, NDArray[np.float32]] | None = None
+) -> InferenceSession:
+    """An onnxruntime session on the CPU, silent and without telemetry. `weights` are arrays for external tensors.
+
+    Raises:
+        ConfigError: onnxruntime refuses the model.
+    """
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    ort.disable_telemetry_events()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    # A spinning thread eats a core that the search needs a millisecond later.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if weights is not None:
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(list(weights), values)
+    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except (*refusals, state.NoSuchFile, state.RuntimeException) as error:
+        raise ConfigError(f"onnxruntime {ort.__version__} cannot run the model: {type(error).__name__}") from None
+
+
+class WordPieces:
+    """A Hugging Face tokeniser: text to ids with the model's special tokens, cut to `longest`."""
+
+    def __init__(self, description: bytes, longest: int) -> None:
+        """`description` is the content of a `tokenizer.json`. Raises ConfigError if it is not one."""
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer: Any = Tokenizer.from_str(description.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise ConfigError("tokenizer.json is not UTF-8") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(longest)
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of one text. Unpaired surrogates count as replacement characters."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-8", "replace").decode()
+        # One by one: `encode_batch` starts threads of its own, which do not survive a fork and say so on stderr.
+        found: list[int] = self._tokenizer.encode(text).ids
+        return found
+
+    def id_of(self, *tokens: str) -> int | None:
+        """The id of the first of `tokens` that the vocabulary has."""
+        ids = (self._tokenizer.token_to_id(token) for token in tokens)
+        return next((i for i in ids if i is not None), None)
