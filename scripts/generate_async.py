@@ -51,6 +51,22 @@ _THREADS = 8
 _END: Any = object()
 
 
+class _Threads:
+    """Threads of our own, shared by a memory and its views: work that waits for a disk must not fill the pool that
+    the host's DNS look-ups use."""
+
+    __slots__ = ("pool",)
+
+    def __init__(self) -> None:
+        self.pool: ThreadPoolExecutor | None = ThreadPoolExecutor(_THREADS, thread_name_prefix="tacita")
+
+    def stop(self) -> None:
+        # None is the loop's own pool: a call after `close` still reaches Memory, which says what is wrong.
+        pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+
 @final
 class AsyncMemory:
     """`Memory` for asyncio: the same verbs, arguments, results and errors.
@@ -59,29 +75,28 @@ class AsyncMemory:
     work: an `add` that was under way may still be kept.
     """
 
-    __slots__ = ("_executor", "_memory", "_owner")
+    __slots__ = ("_memory", "_owner", "_threads")
 
     _memory: Memory
-    _executor: ThreadPoolExecutor
+    _threads: _Threads
     _owner: bool
 
     # constructor
 
     @classmethod
-    def _around(cls, memory: Memory, executor: ThreadPoolExecutor | None) -> Self:
+    def _around(cls, memory: Memory, threads: _Threads | None) -> Self:
         self = cls.__new__(cls)
-        self._adopt(memory, executor)
+        self._adopt(memory, threads)
         return self
 
-    def _adopt(self, memory: Memory, executor: ThreadPoolExecutor | None) -> None:
+    def _adopt(self, memory: Memory, threads: _Threads | None) -> None:
         self._memory = memory
-        self._owner = executor is None
-        # Threads of our own: work that waits for a disk must not fill the pool that the host's DNS look-ups use.
-        self._executor = executor or ThreadPoolExecutor(_THREADS, thread_name_prefix="tacita")
+        self._owner = threads is None
+        self._threads = threads or _Threads()
 
     async def _run(self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         call = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.pool, call)
 
     async def _stream(
         self, function: Callable[_P, Iterator[_T]], /, *args: _P.args, **kwargs: _P.kwargs
@@ -143,13 +158,13 @@ def _method(node: ast.FunctionDef) -> str:
     if decorators:
         raise SystemExit(f"Memory.{name}: no rule for the decorators {sorted(decorators)}")
     if again:
-        body = [f"return self._around({call}({_arguments(node)}), self._executor)"]
+        body = [f"return self._around({call}({_arguments(node)}), self._threads)"]
         return _text(f"def {name}", node, "Self", body)
     if stream:
         # Not `async def`: the caller gets the generator itself, so that `aclose()` reaches it and no wrapper.
         return _text(f"def {name}", node, f"AsyncIterator[{stream[1]}]", [f"return self._stream({passed})"])
     if name == "close":
-        body = [f"await self._run({passed})", "if self._owner:", "    self._executor.shutdown(wait=False)"]
+        body = [f"await self._run({passed})", "if self._owner:", "    self._threads.stop()"]
         return _text("async def close", node, returns, body)
     run = f"await self._run({passed})"
     return _text(f"async def {name}", node, returns, [run if returns == "None" else f"return {run}"])
