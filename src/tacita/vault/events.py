@@ -1,0 +1,128 @@
+"""What can happen to a vault, and its encoding: the plaintext inside a sealed event.
+
+Events are MessagePack maps with a tag `e`. Decoding is strict: an unknown field or tag is refused, so an older
+program never reads half of what a newer one wrote.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from tacita.errors import Tampered
+
+ITEM_ID_BYTES = 16
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> Any:
+        return iter(())
+
+
+class Embedding(_Record):
+    """Vectors of one text: the message first, then its sentence segments if there are several."""
+
+    model: str
+    """Name of the embedder that made them; vectors of two models are never compared."""
+    dimensions: int
+    data: bytes
+    """Little-endian float16, row after row."""
+
+
+class ItemRecord(_Record):
+    """One version of an item. Times are microseconds since 1970 in UTC; ids are 16 raw bytes."""
+
+    id: bytes
+    text: str
+    timestamp: int
+    channel: str
+    trust: int
+    kind: str = "message"
+    role: str = "user"
+    name: str | None = None
+    user_id: str | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+    metadata: dict[str, Any] = {}
+    attachments: tuple[dict[str, Any], ...] = ()
+    expires_at: int | None = None
+    sources: tuple[bytes, ...] = ()
+    embedding: Embedding | None = None
+    idempotency: bytes | None = None
+    """Keyed tag of the caller's idempotency key; never the key itself."""
+    fingerprint: bytes | None = None
+    """Keyed tag of the content that came with that key."""
+
+
+class _Event(_Record, tag_field="e"):
+    at: int
+    actor: str
+    purpose: str | None = None
+
+
+class ItemAdded(_Event, tag="added"):
+    item: ItemRecord
+
+
+class ItemUpdated(_Event, tag="updated"):
+    """A new version replaces the current one, which stays readable for the past."""
+
+    item: ItemRecord
+
+
+class ItemDeleted(_Event, tag="deleted"):
+    """The item is gone; `purged` names the rows whose ciphertext went in the same transaction."""
+
+    id: bytes
+    purged: tuple[int, ...]
+    reason: Literal["deleted", "expired"] = "deleted"
+
+
+class ItemReembedded(_Event, tag="reembedded"):
+    """New vectors for the version that was written at `seq`."""
+
+    id: bytes
+    seq: int
+    embedding: Embedding
+
+
+class AuditEntry(_Record):
+    """Who did what, when and why, in an audit log. Never content."""
+
+    at: int
+    actor: str
+    operation: str
+    outcome: str
+    vault: bytes | None = None
+    items: int = 0
+    purpose: str | None = None
+
+
+class Audited(_Event, tag="audited"):
+    """A batch of audit entries, in a tenant's audit log."""
+
+    entries: tuple[AuditEntry, ...]
+
+
+Event = ItemAdded | ItemUpdated | ItemDeleted | ItemReembedded | Audited
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def encode(event: Event) -> bytes:
+    """The event as MessagePack."""
+    return _encoder.encode(event)
+
+
+def decode(body: bytes) -> Event:
+    """The inverse of `encode`. Raises Tampered, without content, when the bytes are no event of this format."""
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError:
+        raise Tampered("an event opened but is not of a known form; was it written by a newer version?") from None

@@ -1,0 +1,384 @@
+"""The state that a vault's events fold to: one row per version of an item, in plain columns.
+
+Pure: events in, rows out. Small fields live in one structured array, texts in a list, rare fields in dicts, so that a
+vault of a hundred thousand items costs little more than its vectors and its words. The arrays that search needs are
+derived by a `DerivedIndex` that the vault is given and knows nothing about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.errors import Tampered
+from tacita.vault.events import (
+    Embedding,
+    Event,
+    ItemAdded,
+    ItemDeleted,
+    ItemRecord,
+    ItemReembedded,
+    ItemUpdated,
+)
+
+NEVER = 0
+"""In `expires_at` and `valid_to`: no such moment."""
+
+ROW = np.dtype(
+    [
+        ("timestamp", "<i8"),
+        ("created_at", "<i8"),
+        ("updated_at", "<i8"),
+        ("expires_at", "<i8"),
+        ("valid_to", "<i8"),
+        ("seq", "<u4"),
+        ("older", "<i4"),  # row of the version that this one replaced, -1 for a first version
+        ("user_id", "<u4"),  # this and the next seven index the table of names, 0 is None
+        ("agent_id", "<u4"),
+        ("app_id", "<u4"),
+        ("run_id", "<u4"),
+        ("name", "<u4"),
+        ("role", "<u4"),
+        ("channel", "<u4"),
+        ("model", "<u4"),
+        ("kind", "<u4"),
+        ("version", "<u4"),
+        ("trust", "u1"),
+        ("alive", "?"),
+    ]
+)
+INTERNED = ("user_id", "agent_id", "app_id", "run_id", "name", "role", "channel", "model", "kind")
+
+
+class IndexDoc(msgspec.Struct, frozen=True):
+    """What a derived index learns about a new row."""
+
+    row: int
+    text: str
+    role: str
+    name: str | None
+    session: str
+    timestamp: int
+    vectors: NDArray[np.float16] | None
+    model: str
+    replaces: int | None
+
+
+class DerivedIndex(Protocol):
+    """Arrays derived from the rows, for search. Rebuilt from the log whenever a snapshot does not hold them."""
+
+    def add(self, docs: Sequence[IndexDoc]) -> None: ...
+    def remove(self, rows: Sequence[int]) -> None: ...
+    def set_vectors(self, row: int, vectors: NDArray[np.float16] | None, model: str) -> None: ...
+    def arrays(self) -> dict[str, NDArray[Any]]: ...
+    def nbytes(self) -> int: ...
+
+
+class Rare(msgspec.Struct):
+    """Fields that few rows have, by row."""
+
+    attachments: dict[int, tuple[dict[str, Any], ...]] = {}
+    sources: dict[int, tuple[bytes, ...]] = {}
+    idempotency: dict[bytes, tuple[bytes, bytes]] = {}
+    """Idempotency tag -> (item id, fingerprint)."""
+    idempotency_of: dict[bytes, bytes] = {}
+    """Item id -> idempotency tag."""
+    reembedded: dict[int, list[int]] = {}
+    """Sequence numbers of later events that hold vectors of the row."""
+
+
+Index = TypeVar("Index", bound=DerivedIndex)
+
+
+class VaultState(Generic[Index]):
+    """Items of one vault as they stand after the last event."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self._rows: NDArray[Any] = np.zeros(16, ROW)
+        self._count = 0
+        self.texts: list[str] = []
+        self.metadata: list[bytes | None] = []
+        self.rare = Rare()
+        self.by_id: dict[bytes, int] = {}
+        self.ids: list[bytes] = []
+        self.names: list[str | None] = [None]
+        self._name_numbers: dict[str | None, int] = {None: 0}
+        self.dead = 0
+        self.replaced = 0
+        self.expiring = 0
+        self._pending: list[IndexDoc] = []
+        self._metadata_columns: dict[str, list[Any]] = {}
+
+    # ------------------------------------------------------------------ reading
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """The structured array of all rows, dead ones included (dtype `ROW`)."""
+        return self._rows[: self._count]
+
+    def name_of(self, number: int) -> str | None:
+        return self.names[number]
+
+    def number_of(self, name: str) -> int | None:
+        """The number of a name in the table, None if no row has it."""
+        return self._name_numbers.get(name)
+
+    def versions(self, row: int) -> list[int]:
+        """Rows of all versions of the item whose current row is given, newest first."""
+        chain = []
+        while row >= 0:
+            chain.append(row)
+            row = int(self._rows["older"][row])
+        return chain
+
+    def current(self) -> NDArray[np.bool_]:
+        """Rows that are alive and not replaced."""
+        rows = self.rows
+        mask: NDArray[np.bool_] = rows["alive"] & (rows["valid_to"] == NEVER)
+        return mask
+
+    def metadata_of(self, row: int) -> dict[str, Any]:
+        encoded = self.metadata[row]
+        return {} if encoded is None else msgspec.msgpack.decode(encoded)
+
+    def metadata_column(self, path: str) -> list[Any]:
+        """The value at a dotted metadata path for every row, `msgspec.UNSET` where there is none. Kept for re-use."""
+        column = self._metadata_columns.get(path)
+        if column is None:
+            if len(self._metadata_columns) >= 8:
+                self._metadata_columns.pop(next(iter(self._metadata_columns)))
+            column = self._metadata_columns[path] = []
+        keys = path.split(".")
+        for row in range(len(column), self._count):
+            value: Any = self.metadata_of(row)
+            for key in keys:
+                value = value.get(key, msgspec.UNSET) if isinstance(value, dict) else msgspec.UNSET
+            column.append(value)
+        return column
+
+    def nbytes(self) -> int:
+        """Estimated bytes of RAM: arrays exactly, Python objects by their usual sizes."""
+        texts = sum(map(len, self.texts)) + 57 * self._count
+        return int(self._rows.nbytes) + texts + 240 * self._count + self.index.nbytes()
+
+    # ------------------------------------------------------------------ folding
+
+    def apply(self, seq: int, event: Event) -> tuple[int, ...]:
+        """Fold one event in; returns the sequence numbers of rows that the event says were purged.
+
+        Call `settle` after the last event of a batch and before reading.
+        """
+        match event:
+            case ItemAdded(item=item, at=at):
+                if item.id in self.by_id:
+                    raise Tampered(f"seq {seq}: adds an item that is already there")
+                self._append(seq, item, created_at=at, updated_at=at, older=-1, version=1)
+            case ItemUpdated(item=item, at=at):
+                older = self._existing(seq, item.id)
+                previous = self._rows[older]
+                self._rows["valid_to"][older] = at
+                self.replaced += 1
+                self._append(
+                    seq,
+                    item,
+                    created_at=int(previous["created_at"]),
+                    updated_at=at,
+                    older=older,
+                    version=int(previous["version"]) + 1,
+                )
+            case ItemDeleted(id=item_id, purged=purged):
+                self._remove(self._existing(seq, item_id) if item_id in self.by_id else None, item_id)
+                return purged
+            case ItemReembedded(id=item_id, seq=of, embedding=embedding):
+                self._reembed(seq, item_id, of, embedding)
+            case _:
+                raise Tampered(f"seq {seq}: an event that does not belong into a vault of items")
+        return ()
+
+    def settle(self) -> None:
+        """Hand the new rows to the derived index, in one batch."""
+        if self._pending:
+            pending, self._pending = self._pending, []
+            self.index.add(pending)
+
+    def _existing(self, seq: int, item_id: bytes) -> int:
+        row = self.by_id.get(item_id)
+        if row is None:
+            raise Tampered(f"seq {seq}: changes an item that does not exist")
+        return row
+
+    def _append(
+        self, seq: int, item: ItemRecord, *, created_at: int, updated_at: int, older: int, version: int
+    ) -> None:
+        row = self._count
+        if row == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros(max(16, row // 8), ROW)])
+        number = self._number
+        self._rows[row] = (
+            item.timestamp,
+            created_at,
+            updated_at,
+            item.expires_at or NEVER,
+            NEVER,
+            seq,
+            older,
+            number(item.user_id),
+            number(item.agent_id),
+            number(item.app_id),
+            number(item.run_id),
+            number(item.name),
+            number(item.role),
+            number(item.channel),
+            number(item.embedding.model if item.embedding else None),
+            number(item.kind),
+            version,
+            item.trust,
+            True,
+        )
+        self._count += 1
+        self.texts.append(item.text)
+        self.metadata.append(msgspec.msgpack.encode(item.metadata) if item.metadata else None)
+        self.ids.append(item.id)
+        self.by_id[item.id] = row
+        self.expiring += item.expires_at is not None
+        if item.attachments:
+            self.rare.attachments[row] = item.attachments
+        if item.sources:
+            self.rare.sources[row] = item.sources
+        if item.idempotency is not None:
+            self.rare.idempotency[item.idempotency] = (item.id, item.fingerprint or b"")
+            self.rare.idempotency_of[item.id] = item.idempotency
+        self._queue(row, item, older if older >= 0 else None)
+
+    def _queue(self, row: int, item: ItemRecord, replaces: int | None) -> None:
+        self._pending.append(
+            IndexDoc(
+                row,
+                item.text,
+                item.role,
+                item.name,
+                session_key(item),
+                item.timestamp,
+                vectors_of(item.embedding),
+                item.embedding.model if item.embedding else "",
+                replaces,
+            )
+        )
+
+    def _remove(self, row: int | None, item_id: bytes) -> None:
+        """Forget the item in RAM as well: text, metadata and vectors go, only an empty row stays."""
+        if row is None:
+            return
+        self.settle()
+        gone = self.versions(row)
+        del self.by_id[item_id]
+        for each in gone:
+            self.expiring -= bool(self._rows["expires_at"][each] != NEVER)
+            self.texts[each] = ""
+            self.metadata[each] = None
+            self.ids[each] = b""
+            self._rows[each] = np.zeros((), ROW)
+            self._rows["older"][each] = -1
+            self.rare.attachments.pop(each, None)
+            self.rare.sources.pop(each, None)
+            self.rare.reembedded.pop(each, None)
+            for column in self._metadata_columns.values():
+                if each < len(column):
+                    column[each] = msgspec.UNSET
+        self.dead += len(gone)
+        self.replaced -= len(gone) - 1
+        tag = self.rare.idempotency_of.pop(item_id, None)
+        if tag is not None:
+            del self.rare.idempotency[tag]
+        self.index.remove(gone)
+
+    def _reembed(self, seq: int, item_id: bytes, of: int, embedding: Embedding) -> None:
+        """Give one version new vectors. The item may have been deleted since; then there is nothing to do."""
+        current = self.by_id.get(item_id)
+        chain = [] if current is None else self.versions(current)
+        row = next((each for each in chain if int(self._rows["seq"][each]) == of), None)
+        if row is None:
+            return
+        self._rows["model"][row] = self._number(embedding.model)
+        self.rare.reembedded.setdefault(row, []).append(seq)
+        first_pending = self._count - len(self._pending)
+        if row >= first_pending:
+            doc = self._pending[row - first_pending]
+            self._pending[row - first_pending] = msgspec.structs.replace(
+                doc, vectors=vectors_of(embedding), model=embedding.model
+            )
+        else:
+            self.index.set_vectors(row, vectors_of(embedding), embedding.model)
+
+    def _number(self, name: str | None) -> int:
+        number = self._name_numbers.get(name)
+        if number is None:
+            number = self._name_numbers[name] = len(self.names)
+            self.names.append(name)
+        return number
+
+    # ------------------------------------------------------------------ snapshots
+
+    def columns(self) -> dict[str, Any]:
+        """Everything but the derived index, as plain values for a snapshot."""
+        return {
+            "names": self.names,
+            "counts": (self.dead, self.replaced, self.expiring),
+            "attachments": list(self.rare.attachments.items()),
+            "sources": list(self.rare.sources.items()),
+            "idempotency": list(self.rare.idempotency.items()),
+            "reembedded": list(self.rare.reembedded.items()),
+            "metadata": {row: value for row, value in enumerate(self.metadata) if value is not None},
+        }
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: Mapping[str, Any],
+        rows: NDArray[Any],
+        texts: list[str],
+        ids: list[bytes],
+        index: Index,
+    ) -> Self:
+        """The inverse of `columns`, with the big columns given apart."""
+        state = cls(index)
+        state._rows = rows
+        state._count = len(rows)
+        state.texts = texts
+        state.ids = ids
+        state.metadata = [None] * len(rows)
+        for row, value in columns["metadata"].items():
+            state.metadata[row] = value
+        state.names = list(columns["names"])
+        state._name_numbers = {name: number for number, name in enumerate(state.names)}
+        state.dead, state.replaced, state.expiring = columns["counts"]
+        state.rare = Rare(
+            {row: tuple(value) for row, value in columns["attachments"]},
+            {row: tuple(value) for row, value in columns["sources"]},
+            {tag: tuple(value) for tag, value in columns["idempotency"]},
+            {value[0]: tag for tag, value in columns["idempotency"]},
+            dict(columns["reembedded"]),
+        )
+        current = state.current()
+        state.by_id = {ids[row]: row for row in np.flatnonzero(current).tolist()}
+        return state
+
+
+def session_key(item: ItemRecord) -> str:
+    """Items of one session are each other's context: same agent, app and run. Ids hold no control characters."""
+    return f"{item.agent_id or ''}\x1f{item.app_id or ''}\x1f{item.run_id or ''}"
+
+
+def vectors_of(embedding: Embedding | None) -> NDArray[np.float16] | None:
+    """Shape (1 + segments, dimensions)."""
+    if embedding is None:
+        return None
+    return np.frombuffer(embedding.data, "<f2").reshape(-1, embedding.dimensions)

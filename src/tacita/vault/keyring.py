@@ -1,0 +1,83 @@
+"""Vault keys: made, wrapped, found again and destroyed. The ring keeps them wrapped; a provider opens them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tacita import hazmat
+from tacita.errors import Conflict, KeyUnavailable, Tampered, WrongKey
+from tacita.hazmat import SecretKey
+from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
+from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
+from tacita.vault.format import VaultKeys, length_prefixed
+
+_CATALOG = "catalog"
+_CATALOG_CONTEXT = KeyContext(tenant="", vault_id=bytes(VAULT_ID_BYTES), version=0)
+_label_decoder: msgspec.msgpack.Decoder[tuple[str, str, str]] = msgspec.msgpack.Decoder(tuple[str, str, str])
+
+
+class Keys:
+    """The key ring opened with its provider. Knows whose vault is whose; the store never does."""
+
+    def __init__(self, ring: KeyRing, provider: KeyProvider) -> None:
+        self.ring = ring
+        self._provider = provider
+        catalog = self._open_catalog()
+        self._vault_ids = catalog.derive(b"tacita/v1/vault-id")
+        self._labels = catalog.derive(b"tacita/v1/label")
+        self._pseudonyms = catalog.derive(b"tacita/v1/pseudonym")
+
+    def _open_catalog(self) -> SecretKey:
+        wrapped = self.ring.setting(_CATALOG)
+        if wrapped is None:
+            fresh = self._provider.wrap(SecretKey.generate(), _CATALOG_CONTEXT)
+            wrapped = self.ring.put_setting_once(_CATALOG, fresh)
+        return self._provider.unwrap(wrapped, _CATALOG_CONTEXT)
+
+    def vault_id(self, tenant: str, kind: str, subject_id: str) -> bytes:
+        """The store's name for a vault: keyed, so that nobody without the ring can test a guess."""
+        return self._vault_ids.mac(length_prefixed(tenant.encode(), kind.encode(), subject_id.encode()))
+
+    def pseudonym(self, value: str) -> str:
+        """A keyed stand-in for an id in logs, 12 hex digits."""
+        return self._pseudonyms.mac(value.encode()).hex()[:12]
+
+    def find(self, tenant: str, vault_id: bytes) -> tuple[VaultKeys, Anchor] | None:
+        """The vault's keys and anchor, or None if it has none (never made, or shredded)."""
+        entry = self.ring.get(vault_id)
+        return None if entry is None else (self._unwrap(tenant, entry), entry.anchor)
+
+    def create(self, tenant: str, kind: str, subject_id: str) -> tuple[VaultKeys, Anchor]:
+        """A new vault key, durable in the ring before this returns. Whoever loses a race gets the winner's key."""
+        vault_id = self.vault_id(tenant, kind, subject_id)
+        version = 1
+        key = SecretKey.generate()
+        keys = VaultKeys.derive(key, tenant=tenant, vault_id=vault_id, version=version)
+        anchor = Anchor(0, keys.genesis)
+        wrapped = self._provider.wrap(key, KeyContext(tenant, vault_id, version))
+        label = hazmat.committed_seal(self._labels, vault_id, msgspec.msgpack.encode((tenant, kind, subject_id)))
+        try:
+            self.ring.create(RingEntry(vault_id, version, self._provider.id, wrapped, label, anchor))
+        except Conflict:
+            found = self.find(tenant, vault_id)
+            if found is None:
+                raise KeyUnavailable(f"vault {keys.name}: erased while it was being made; try again") from None
+            return found
+        return keys, anchor
+
+    def whose(self, entry: RingEntry) -> tuple[str, str, str]:
+        """(tenant, kind, subject id) of a ring entry. Raises Tampered if its label does not belong to it."""
+        try:
+            label = _label_decoder.decode(hazmat.committed_open(self._labels, entry.vault_id, entry.label))
+        except WrongKey:
+            raise Tampered(f"key ring entry {entry.vault_id.hex()[:12]}: its label was changed") from None
+        return label
+
+    def _unwrap(self, tenant: str, entry: RingEntry) -> VaultKeys:
+        if entry.provider != self._provider.id:
+            raise KeyUnavailable(
+                f"vault {entry.vault_id.hex()[:12]} is sealed under key provider {entry.provider}, "
+                f"this home uses {self._provider.id}"
+            )
+        key = self._provider.unwrap(entry.wrapped, KeyContext(tenant, entry.vault_id, entry.key_version))
+        return VaultKeys.derive(key, tenant=tenant, vault_id=entry.vault_id, version=entry.key_version)

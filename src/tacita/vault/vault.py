@@ -1,0 +1,174 @@
+"""One open vault: its log, its folded state and its lock. Every read first catches up with the store's tail."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+from tacita.errors import HeadMoved, KeyUnavailable, StoreError, Tampered
+from tacita.ports.keys import KeyRing
+from tacita.ports.log import LogStore
+from tacita.sealed import Anchor
+from tacita.vault import snapshot
+from tacita.vault.events import Event, ItemAdded, ItemDeleted, ItemReembedded, ItemUpdated, decode, encode
+from tacita.vault.fold import DerivedIndex, VaultState
+from tacita.vault.format import VaultKeys
+from tacita.vault.log import SealedLog
+
+Index = TypeVar("Index", bound=DerivedIndex)
+Result = TypeVar("Result")
+
+SNAPSHOT_AFTER = 512
+"""Events since the last snapshot that make a new one worth its writing."""
+
+CONTENTION_SECONDS = 30.0
+"""How long a writer that keeps losing the race tries before it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKind(Generic[Index]):
+    """How to make the derived index of a vault: empty, or from a snapshot's arrays of the same version."""
+
+    version: str
+    empty: Callable[[], Index]
+    load: Callable[[Mapping[str, NDArray[Any]]], Index]
+
+
+@dataclass(slots=True)
+class Change(Generic[Result]):
+    """What a transaction wants to write, decided on the vault's latest state."""
+
+    result: Result
+    events: Sequence[Event] = ()
+    purge: Sequence[int] = field(default=())
+
+
+class OpenVault(Generic[Index]):
+    """A vault in RAM. Hold `lock` while reading `state`; `transact` takes it by itself."""
+
+    def __init__(
+        self, store: LogStore, ring: KeyRing, keys: VaultKeys, anchor: Anchor, index_kind: IndexKind[Index]
+    ) -> None:
+        self.lock = RLock()
+        self.keys = keys
+        self._store = store
+        self._ring = ring
+        self._index_kind = index_kind
+        self._log = SealedLog(store, ring, keys)
+        self._snapshot_seq = 0
+        loaded = snapshot.read(store, keys, index_kind.load, index_version=index_kind.version)
+        if loaded is None:
+            self.state = VaultState(index_kind.empty())
+        else:
+            chains, self.state = loaded
+            self._log.resume(chains)
+            self._snapshot_seq = self._log.seq
+        self._catch_up()
+        self._log.check_anchor(anchor)
+
+    @property
+    def seq(self) -> int:
+        return self._log.seq
+
+    def refresh(self) -> None:
+        """Catch up with what other processes wrote. One indexed read when nothing changed.
+
+        Raises KeyUnavailable when the vault was erased meanwhile, Tampered when the store went back in time.
+        """
+        head = self._store.head(self.keys.vault_id)
+        if head is not None and head.seq == self._log.seq:
+            return
+        if head is None or head.seq < self._log.seq:
+            if self._ring.get(self.keys.vault_id) is None:
+                raise KeyUnavailable(f"vault {self.keys.name}: erased")
+            if head is not None or self._log.seq:
+                raise Tampered(
+                    f"vault {self.keys.name} seq {self._log.seq}: rolled back, "
+                    f"the store ends at {head.seq if head else 0}"
+                )
+            return
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        holes: set[int] = set()
+        explained: set[int] = set()
+        try:
+            for row, body in self._log.tail():
+                if body is None:
+                    holes.add(row.seq)
+                else:
+                    explained.update(self.state.apply(row.seq, decode(body)))
+        except Tampered as error:
+            # A bare fold error knows only its seq; say whose vault it is.
+            message = str(error)
+            raise error if self.keys.name in message else Tampered(f"vault {self.keys.name} {message}") from None
+        if unexplained := holes - explained:
+            raise Tampered(f"vault {self.keys.name} seq {min(unexplained)}: ciphertext is gone and no deletion says why")
+        self.state.settle()
+
+    def transact(self, decide: Callable[[VaultState[Index]], Change[Result]]) -> Result:
+        """Decide on the latest state, write in one transaction, fold what was written; repeat if another was first.
+
+        `decide` may run several times and must not have effects of its own. Raises StoreError (retryable) when other
+        writers win for too long.
+        """
+        deadline = time.monotonic() + CONTENTION_SECONDS
+        with self.lock:
+            while True:
+                self.refresh()
+                change = decide(self.state)
+                if not change.events:
+                    return change.result
+                first = self._log.seq + 1
+                try:
+                    self._log.append(
+                        [(self._tag(event), encode(event)) for event in change.events], purge=change.purge
+                    )
+                except HeadMoved:
+                    if time.monotonic() > deadline:
+                        raise StoreError(
+                            f"vault {self.keys.name}: other writers kept being first; try again", retryable=True
+                        ) from None
+                    time.sleep(random.uniform(0, 0.002))
+                    continue
+                for seq, event in enumerate(change.events, first):
+                    self.state.apply(seq, event)
+                self.state.settle()
+                if change.purge:
+                    self._snapshot_seq = 0
+                return change.result
+
+    def _tag(self, event: Event) -> bytes:
+        match event:
+            case ItemAdded(item=item) | ItemUpdated(item=item):
+                return self.keys.item_tag(item.id)
+            case ItemDeleted(id=item_id) | ItemReembedded(id=item_id):
+                return self.keys.item_tag(item_id)
+            case _:
+                raise TypeError("a vault of items takes item events only")
+
+    def events(self, seqs: Sequence[int]) -> dict[int, Event]:
+        """Single events, opened from the store again; purged ones are left out."""
+        return {seq: decode(body) for seq, body in self._log.open_rows(seqs).items()}
+
+    def nbytes(self) -> int:
+        """Bytes of RAM that the vault holds, about."""
+        return self.state.nbytes() + len(self._log.chains)
+
+    def save_snapshot(self, *, after: int = SNAPSHOT_AFTER) -> bool:
+        """Write a snapshot if at least `after` events came since the last one. True if it was written."""
+        with self.lock:
+            # A state with dead rows still has their places; the next full fold leaves them out and is saved instead.
+            if self.state.dead or self._log.seq - self._snapshot_seq < after:
+                return False
+            snapshot.write(
+                self._store, self.keys, self._log.chains, self.state, index_version=self._index_kind.version
+            )
+            self._snapshot_seq = self._log.seq
+            return True
