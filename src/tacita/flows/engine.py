@@ -1,0 +1,145 @@
+"""The parts that every flow works with, and the one place where requests are checked against their principal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from tacita.access.audit import AuditLog
+from tacita.access.principal import Permission, Principal
+from tacita.errors import AccessDenied, InvalidInput
+from tacita.items import Scope, Subject
+from tacita.ports.keys import KeyProvider, KeyRing
+from tacita.ports.log import LogStore
+from tacita.ports.models import Embedder
+from tacita.retrieval.index import SearchIndex
+from tacita.vault.cache import Vaults
+from tacita.vault.events import ItemDeleted
+from tacita.vault.fold import NEVER, VaultState
+from tacita.vault.keyring import Keys
+from tacita.vault.vault import Change, IndexKind, OpenVault
+
+Clock = Callable[[], int]
+"""Microseconds since 1970 in UTC."""
+State = VaultState[SearchIndex]
+Vault = OpenVault[SearchIndex]
+
+INDEX = IndexKind(SearchIndex.VERSION, SearchIndex, SearchIndex.from_arrays)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def system_clock() -> int:
+    """The machine's clock."""
+    return time.time_ns() // 1_000
+
+
+def moment(microseconds: int) -> datetime:
+    """An aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(value: datetime) -> int:
+    """The inverse of `moment`, exact; a naive datetime is taken as UTC."""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+class Engine:
+    """Store, keys, open vaults, embedder and audit log of one home, shared by all views of it. Thread-safe."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        ring: KeyRing,
+        provider: KeyProvider,
+        embedder: Embedder | None,
+        *,
+        tenant: str,
+        cache_bytes: int,
+        clock: Clock = system_clock,
+    ) -> None:
+        self.store = store
+        self.provider = provider
+        self.embedder = embedder
+        self.clock = clock
+        self.keys = Keys(ring, provider)
+        self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)
+        self.audit = AuditLog(store, self.keys, tenant, clock)
+
+    def authorize(
+        self, principal: Principal, permission: Permission, operation: str, ids: Mapping[str, str | None]
+    ) -> Scope:
+        """The checked scope of a request. A refusal is audited."""
+        try:
+            principal.require(permission)
+            return principal.scope(ids)
+        except AccessDenied:
+            self.audit.record(principal.actor, operation, "denied", purpose=principal.purpose)
+            raise
+
+    def authorize_subjects(
+        self,
+        principal: Principal,
+        permission: Permission,
+        operation: str,
+        subjects: Iterable[Mapping[str, str]],
+    ) -> list[Scope]:
+        """One checked scope for each subject that a request names. A refusal is audited."""
+        try:
+            principal.require(permission)
+            return principal.scopes(subjects)
+        except AccessDenied:
+            self.audit.record(principal.actor, operation, "denied", purpose=principal.purpose)
+            raise
+
+    def find(self, scope: Scope) -> Vault | None:
+        """The vault of a scope's subject, caught up and swept of expired items; None if there is none."""
+        vault = self.vaults.find(scope.tenant, subject_of(scope))
+        if vault is not None and vault.state.expiring:
+            self.sweep(vault)
+        return vault
+
+    def sweep(self, vault: Vault) -> int:
+        """Delete what has expired, for good: expiry erases, it does not hide. Returns how many items went."""
+
+        def decide(state: State) -> Change[int]:
+            now = self.clock()
+            rows = state.rows
+            expired = state.current() & (rows["expires_at"] != NEVER) & (rows["expires_at"] <= now)
+            events, purge = [], []
+            for row in expired.nonzero()[0].tolist():
+                seqs = event_seqs(state, row)
+                events.append(
+                    ItemDeleted(at=now, actor="tacita", id=state.ids[row], purged=tuple(seqs), reason="expired")
+                )
+                purge += seqs
+            return Change(len(events), events, purge)
+
+        return vault.transact(decide)
+
+    def read_entry(self, principal: Principal, operation: str, vault: Vault | None, items: int) -> None:
+        """The audit entry of a read that went through."""
+        vault_id = vault.keys.vault_id if vault else None
+        self.audit.record(principal.actor, operation, vault_id=vault_id, items=items, purpose=principal.purpose)
+
+    def close(self) -> None:
+        """Write the audit entries that wait and the snapshots that are worth it."""
+        self.audit.close()
+        self.vaults.close()
+
+
+def subject_of(scope: Scope) -> Subject:
+    subject = scope.subject
+    if subject is None:
+        raise InvalidInput("say whose memory it is: user_id, agent_id, app_id or run_id")
+    return subject
+
+
+def event_seqs(state: State, row: int) -> list[int]:
+    """Sequence numbers of every row of the log that holds content of the item whose current row is given."""
+    seqs = []
+    for version in state.versions(row):
+        seqs.append(int(state.rows["seq"][version]))
+        seqs += state.rare.reembedded.get(version, [])
+    return sorted(seqs)

@@ -1,0 +1,264 @@
+"""Looking after a home: verify what is stored, count it, export a subject, bring messages in, renew vectors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from tacita import limits
+from tacita.access.principal import Permission, Principal
+from tacita.errors import CallerError, CryptoError, InvalidInput, Tampered
+from tacita.flows import parse, remember
+from tacita.flows.engine import INDEX, Engine, moment, subject_of
+from tacita.flows.recall import item_at, select
+from tacita.importers.base import BadLine, ImportRecord
+from tacita.items import ImportReport, Scope, Stats, Subject, VaultProblem, VerifyReport
+from tacita.sealed import RingEntry
+from tacita.vault import snapshot
+from tacita.vault.events import decode
+from tacita.vault.fold import VaultState
+from tacita.vault.format import VaultKeys
+from tacita.vault.log import SealedLog
+
+Progress = Callable[[int, int | None], None]
+AUDIT_KIND = "audit"
+IMPORT_BATCH = 256
+
+
+def no_progress(done: int, total: int | None) -> None:
+    """For callers that do not care."""
+
+
+def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress) -> VerifyReport:
+    """Open every event of every vault (or of one), follow the chains, compare anchors, snapshots, counts.
+
+    One broken vault does not stop the walk; each problem names its vault and seq.
+    """
+    engine.audit.flush()
+    wanted = None if scope is None else _vault_id(engine, scope)
+    entries = [entry for entry in engine.keys.ring.entries() if wanted in (None, entry.vault_id)]
+    problems: list[VaultProblem] = []
+    counts: Counter[str] = Counter()
+    for number, entry in enumerate(entries):
+        progress(number, len(entries))
+        try:
+            _verify_vault(engine, entry, counts)
+        except CryptoError as error:
+            problems.append(_problem(entry.vault_id, error))
+    if wanted is None:
+        known = {entry.vault_id for entry in entries}
+        for head in engine.store.vaults():
+            if head.vault_id not in known and engine.keys.ring.get(head.vault_id) is None:
+                problems.append(
+                    VaultProblem(vault=head.vault_id.hex()[:12], seq=None, problem="rows without a key in the ring")
+                )
+    progress(len(entries), len(entries))
+    return VerifyReport(
+        vaults=len(entries),
+        events=counts["events"],
+        purged=counts["purged"],
+        snapshots=counts["snapshots"],
+        problems=tuple(problems),
+    )
+
+
+def _problem(vault_id: bytes, error: CryptoError) -> VaultProblem:
+    words = str(error).split()
+    seq = next((words[i + 1].rstrip(":") for i, word in enumerate(words[:-1]) if word == "seq"), "")
+    return VaultProblem(vault=vault_id.hex()[:12], seq=int(seq) if seq.isdigit() else None, problem=str(error))
+
+
+def _verify_vault(engine: Engine, entry: RingEntry, counts: Counter[str]) -> None:
+    tenant, kind, _ = engine.keys.whose(entry)
+    found = engine.keys.find(tenant, entry.vault_id)
+    if found is None:
+        return  # erased since the list was made
+    keys, anchor = found
+    log = SealedLog(engine.store, engine.keys.ring, keys)
+    state = VaultState(INDEX.empty())
+    holes: set[int] = set()
+    explained: set[int] = set()
+    for row, body in log.tail():
+        counts["events"] += 1
+        if body is None:
+            counts["purged"] += 1
+            holes.add(row.seq)
+            continue
+        event = decode(body)
+        if kind != AUDIT_KIND:
+            explained.update(state.apply(row.seq, event))
+    log.check_anchor(anchor)
+    if holes != explained:
+        seq = min(holes ^ explained)
+        reason = "gone and no deletion says why" if seq in holes else "still there although it was purged"
+        raise Tampered(f"vault {keys.name} seq {seq}: ciphertext is {reason}")
+    _verify_snapshot(engine, keys, log, counts)
+
+
+def _verify_snapshot(engine: Engine, keys: VaultKeys, log: SealedLog, counts: Counter[str]) -> None:
+    stored = engine.store.read_snapshot(keys.vault_id)
+    if stored is None:
+        return
+    counts["snapshots"] += 1
+    loaded = snapshot.read(engine.store, keys, INDEX.load, index_version=INDEX.version)
+    if loaded is None:
+        raise Tampered(f"vault {keys.name}: its snapshot does not open; it will be rebuilt from the log")
+    if bytes(log.chains[: len(loaded[0])]) != bytes(loaded[0]):
+        raise Tampered(f"vault {keys.name}: its snapshot is of another history")
+
+
+def stats(engine: Engine, scope: Scope | None) -> Stats:
+    """Counts for one subject, or for every vault of the home (which opens them one after the other)."""
+    kinds: Counter[str] = Counter()
+    vaults = items = events = without = 0
+    for each in [scope] if scope is not None else _subjects(engine):
+        vault = engine.find(each)
+        if vault is None:
+            continue
+        with vault.lock:
+            state = vault.state
+            mask = select(state, each, None)
+            current = state.rows[state.current() if mask is None else mask]
+            vaults += 1
+            items += len(current)
+            events += vault.seq
+            kinds.update(state.names[number] or "" for number in current["kind"].tolist())
+            if engine.embedder is not None:
+                number = state.number_of(engine.embedder.name)
+                without += int((current["model"] != (-1 if number is None else number)).sum())
+    open_vaults, open_bytes = engine.vaults.open_bytes()
+    return Stats(
+        vaults=vaults,
+        items=items,
+        events=events,
+        by_kind=dict(kinds),
+        stored_bytes=engine.store.size(),
+        open_vaults=open_vaults,
+        open_bytes=open_bytes,
+        embedder="none" if engine.embedder is None else engine.embedder.name,
+        without_vectors=without,
+    )
+
+
+def _subjects(engine: Engine) -> Iterator[Scope]:
+    for entry in engine.keys.ring.entries():
+        tenant, kind, subject_id = engine.keys.whose(entry)
+        if kind != AUDIT_KIND:
+            yield Scope(tenant=tenant, **{f"{kind}_id": subject_id})
+
+
+def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[str, Any]]:
+    """A header record, then every current item of the scope, oldest first, as plain dicts."""
+    subject: Subject = subject_of(scope)
+    now = engine.clock()
+    vault = engine.find(scope)
+    ids: list[bytes] = []
+    if vault is not None:
+        with vault.lock:
+            mask = select(vault.state, scope, None)
+            current = vault.state.current() if mask is None else mask
+            rows = sorted(current.nonzero()[0].tolist(), key=lambda row: int(vault.state.rows["timestamp"][row]))
+            ids = [vault.state.ids[row] for row in rows]
+    engine.read_entry(principal, "export", vault, len(ids))
+    yield {
+        "tacita_export": 1,
+        "subject": subject.to_dict(),
+        "exported_at": moment(now).isoformat(),
+        "items": len(ids),
+    }
+    for item_id in ids:
+        assert vault is not None
+        with vault.lock:
+            row = vault.state.by_id.get(item_id)
+            item = None if row is None else item_at(vault.state, row)
+        if item is not None:
+            yield item.to_dict()
+
+
+def import_records(
+    engine: Engine,
+    principal: Principal,
+    records: Iterable[ImportRecord | BadLine],
+    ids: Mapping[str, str | None],
+    progress: Progress = no_progress,
+) -> ImportReport:
+    """Add a stream of records in batches, each durable before the next is read. `ids` go before the file's own."""
+    added = unchanged = done = 0
+    bad: list[tuple[int, str]] = []
+    given = {field: value for field, value in ids.items() if value is not None}
+
+    def scope_of(record: ImportRecord | BadLine) -> tuple[tuple[str, str], ...] | None:
+        return None if isinstance(record, BadLine) else tuple(sorted({**record.ids, **given}.items()))
+
+    for key, group in groupby(records, key=scope_of):
+        for batch in _batches(group):
+            done += len(batch)
+            if key is None:
+                bad += [(entry.line, entry.reason) for entry in batch if isinstance(entry, BadLine)]
+                continue
+            kept = []
+            for record in batch:
+                assert isinstance(record, ImportRecord)
+                try:
+                    kept += parse.parse_messages([record.message])
+                except InvalidInput as error:
+                    bad.append((record.line, str(error)))
+            first_line = batch[0].line
+            try:
+                scope = engine.authorize(principal, Permission.WRITE, "import", dict(key))
+            except InvalidInput as error:
+                bad.append((first_line, f"{error} ({len(batch)} messages)"))
+                continue
+            if kept:
+                result = _add_kept(engine, principal, scope, kept, first_line, bad)
+                added += sum(one == "added" for one in result)
+                unchanged += sum(one == "unchanged" for one in result)
+            progress(done, None)
+    return ImportReport(added=added, unchanged=unchanged, bad_lines=tuple(bad))
+
+
+def _add_kept(
+    engine: Engine, principal: Principal, scope: Scope, kept: list[Any], line: int, bad: list[tuple[int, str]]
+) -> list[str]:
+    try:
+        result = remember.add(engine, principal, scope, kept, channel=remember.IMPORT)
+    except CallerError as error:
+        bad.append((line, f"{error} ({len(kept)} messages not added)"))
+        return []
+    return [one.event for one in result]
+
+
+def _batches(group: Iterable[ImportRecord | BadLine]) -> Iterator[list[ImportRecord | BadLine]]:
+    batch: list[ImportRecord | BadLine] = []
+    size = 0
+    for record in group:
+        batch.append(record)
+        size += len(record.message.text) if isinstance(record, ImportRecord) else 0
+        if len(batch) == IMPORT_BATCH or size > limits.BATCH_BYTES // 8:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def reindex(engine: Engine, principal: Principal, progress: Progress = no_progress) -> int:
+    """Vectors of the present model for every item that lacks them. Returns how many were made."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, None)
+
+    for scope in _subjects(engine):
+        vault = engine.find(scope)
+        if vault is not None and remember.reembed(engine, principal, vault, progress=count):
+            engine.vaults.forget_open(vault.keys.vault_id)
+    return done
+
+
+def _vault_id(engine: Engine, scope: Scope) -> bytes:
+    subject = subject_of(scope)
+    return engine.keys.vault_id(scope.tenant, subject.kind, subject.id)

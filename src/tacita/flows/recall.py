@@ -1,0 +1,273 @@
+"""How words are found again: scope, filters and validity first, then the ranking, then items and an audit entry."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+
+from tacita.access.principal import Principal
+from tacita.errors import InvalidInput, KeyUnavailable
+from tacita.flows.engine import Engine, State, Vault, microseconds, moment, subject_of
+from tacita.flows.filters import Group, Mask, evaluate
+from tacita.flows.ids import format_id, no_such_item
+from tacita.items import (
+    ID_FIELDS,
+    Change,
+    Hit,
+    Item,
+    Kind,
+    Page,
+    Scope,
+    SearchResult,
+    Signal,
+    Trust,
+    lowest_trust,
+)
+from tacita.ports.models import checked_embed
+from tacita.retrieval.search import Query, Ranked, prepare, rank
+from tacita.vault.events import ItemAdded, ItemUpdated
+from tacita.vault.fold import NEVER
+
+Order = Literal["newest", "oldest"]
+_CURSOR = struct.Struct(">qI")
+
+
+def search(
+    engine: Engine,
+    principal: Principal,
+    scopes: Sequence[Scope],
+    query: str,
+    *,
+    filters: Group | None = None,
+    top_k: int = 10,
+    threshold: float | None = None,
+    as_of: datetime | None = None,
+    reference_time: datetime | None = None,
+    explain: bool = False,
+    operation: str = "search",
+) -> SearchResult:
+    """The best items for `query` over the named vaults. Each vault is searched on its own, then the hits are merged."""
+    embedder = engine.embedder
+    vector = None if embedder is None else checked_embed(embedder, [query])[0]
+    model = "" if embedder is None else embedder.name
+    now = engine.clock()
+    reference = now if reference_time is None else microseconds(reference_time)
+    hits: list[Hit] = []
+    without = 0
+    for scope in scopes:
+        vault = engine.find(scope)
+        found: list[Hit] = []
+        if vault is not None:
+            with vault.lock:
+                state = vault.state
+                mask = select(state, scope, filters, as_of=as_of)
+                prepared = prepare(query, vector, model, reference, index=state.index)
+                ranked = rank(
+                    state.index, prepared, allowed=mask, top_k=top_k, threshold=threshold, explain=explain
+                )
+                found = _hits(state, scope, ranked)
+                without += ranked.without_vectors
+        engine.read_entry(principal, operation, vault, len(found))
+        hits += found
+    hits.sort(key=lambda hit: -hit.score)
+    kept = tuple(hits[:top_k])
+    return SearchResult(hits=kept, taint=lowest_trust(kept), warnings=_warnings(engine, without))
+
+
+def _warnings(engine: Engine, without: int) -> tuple[str, ...]:
+    if engine.embedder is None:
+        return ("searched by words only: there is no embedder",)
+    if without:
+        return (f"{without} items have no vectors of {engine.embedder.name}: run `tacita reindex`",)
+    return ()
+
+
+def _hits(state: State, scope: Scope, ranked: Ranked) -> list[Hit]:
+    subject = subject_of(scope)
+    signals: Sequence[tuple[Signal, ...]] = [()] * len(ranked.rows)
+    if ranked.signals is not None:
+        signals = [
+            tuple(
+                Signal(
+                    name=one.name, value=one.value, rank=one.rank, weight=one.weight, contribution=one.contribution
+                )
+                for one in each
+            )
+            for each in ranked.signals
+        ]
+    return [
+        Hit(item=item_at(state, row), score=score, subject=subject, signals=each)
+        for row, score, each in zip(ranked.rows.tolist(), ranked.scores.tolist(), signals, strict=True)
+    ]
+
+
+def select(state: State, scope: Scope, filters: Group | None, *, as_of: datetime | None = None) -> Mask | None:
+    """Rows that a read in this scope may see, None for all that are current. The scope is ANDed last."""
+    labels = _labels(scope)
+    if filters is None and as_of is None and not labels and not state.replaced:
+        return None
+    rows = state.rows
+    if as_of is None:
+        mask = state.current()
+    else:
+        instant = microseconds(as_of)
+        valid_from = np.where(rows["version"] == 1, rows["timestamp"], rows["updated_at"])
+        mask = rows["alive"] & (valid_from <= instant) & ((rows["valid_to"] == NEVER) | (rows["valid_to"] > instant))
+    if filters is not None:
+        mask &= evaluate(filters, state)
+    for field, value in labels:
+        number = state.number_of(value)
+        mask &= np.zeros(len(rows), np.bool_) if number is None else rows[field] == number
+    return mask
+
+
+def _labels(scope: Scope) -> list[tuple[str, str]]:
+    """The ids of a scope beside its subject: they narrow."""
+    subject = subject_of(scope)
+    own = next(field for kind, field in ID_FIELDS if kind == subject.kind)
+    return [(field, value) for field, value in scope.ids.items() if field != own]
+
+
+def row_of(state: State, scope: Scope, item_id: bytes) -> int:
+    """The current row of an item that the scope holds. Raises NotFound, the same for a foreign and a missing id."""
+    row = state.by_id.get(item_id)
+    if row is None:
+        raise no_such_item()
+    for field, value in _labels(scope):
+        if state.name_of(int(state.rows[field][row])) != value:
+            raise no_such_item()
+    return row
+
+
+def item_at(state: State, row: int) -> Item:
+    """The item version in a row."""
+    (
+        timestamp, created_at, updated_at, expires_at, valid_to, _, _, user_id, agent_id, app_id, run_id,
+        name, role, channel, _, kind, version, trust, _,
+    ) = state.rows[row].item()  # fmt: skip
+    names = state.names
+    return Item(
+        id=format_id(state.ids[row]),
+        text=state.texts[row],
+        kind=Kind(names[kind]),
+        role=names[role] or "",
+        name=names[name],
+        user_id=names[user_id],
+        agent_id=names[agent_id],
+        app_id=names[app_id],
+        run_id=names[run_id],
+        metadata=state.metadata_of(row),
+        attachments=state.rare.attachments.get(row, ()),
+        timestamp=moment(timestamp),
+        created_at=moment(created_at),
+        updated_at=moment(updated_at),
+        expires_at=None if expires_at == NEVER else moment(expires_at),
+        valid_to=None if valid_to == NEVER else moment(valid_to),
+        version=version,
+        channel=names[channel] or "",
+        trust=Trust(trust),
+        citations=tuple(format_id(source) for source in state.rare.sources.get(row, ())),
+    )
+
+
+def get(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -> Item:
+    """One item as it stands now."""
+    vault = engine.find(scope)
+    if vault is None:
+        raise no_such_item()
+    with vault.lock:
+        item = item_at(vault.state, row_of(vault.state, scope, item_id))
+    engine.read_entry(principal, "get", vault, 1)
+    return item
+
+
+def get_all(
+    engine: Engine,
+    principal: Principal,
+    scope: Scope,
+    *,
+    filters: Group | None,
+    limit: int,
+    cursor: str | None,
+    order: Order,
+    operation: str = "get_all",
+) -> Page:
+    """One page of the scope's items by (timestamp, seq). The cursor names the last item seen, so pages never shift."""
+    after = None if cursor is None else _decode_cursor(cursor)
+    vault = engine.find(scope)
+    if vault is None:
+        engine.read_entry(principal, operation, None, 0)
+        return Page(items=(), next_cursor=None, total=0)
+    with vault.lock:
+        state = vault.state
+        mask = select(state, scope, filters)
+        candidates = np.flatnonzero(state.current() if mask is None else mask)
+        rows = state.rows[candidates]
+        ordered = np.lexsort((rows["seq"], rows["timestamp"]))
+        if order == "newest":
+            ordered = ordered[::-1]
+        if after is not None:
+            times, seqs = rows["timestamp"][ordered], rows["seq"][ordered]
+            later = (times > after[0]) | ((times == after[0]) & (seqs > after[1]))
+            earlier = (times < after[0]) | ((times == after[0]) & (seqs < after[1]))
+            ordered = ordered[earlier if order == "newest" else later]
+        chosen = candidates[ordered[:limit]].tolist()
+        items = tuple(item_at(state, row) for row in chosen)
+        more = len(ordered) > limit
+        last = state.rows[chosen[-1]] if chosen else None
+        next_cursor = _encode_cursor(int(last["timestamp"]), int(last["seq"])) if more and last is not None else None
+    engine.read_entry(principal, operation, vault, len(items))
+    return Page(items=items, next_cursor=next_cursor, total=len(candidates))
+
+
+def _encode_cursor(timestamp: int, seq: int) -> str:
+    return base64.urlsafe_b64encode(_CURSOR.pack(timestamp, seq)).decode()
+
+
+def _decode_cursor(cursor: object) -> tuple[int, int]:
+    packed = b""
+    if isinstance(cursor, str) and cursor.isascii():
+        try:
+            packed = base64.urlsafe_b64decode(cursor)
+        except (binascii.Error, ValueError):
+            packed = b""
+    if len(packed) != _CURSOR.size:
+        raise InvalidInput("cursor is not one that get_all returned")
+    timestamp, seq = _CURSOR.unpack(packed)
+    return timestamp, seq
+
+
+def history(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -> list[Change]:
+    """Every version of an item, oldest first, opened from the sealed log again."""
+    vault = engine.find(scope)
+    if vault is None:
+        raise no_such_item()
+    with vault.lock:
+        state = vault.state
+        rows = state.versions(row_of(state, scope, item_id))[::-1]
+        seqs = [int(state.rows["seq"][row]) for row in rows]
+        events = vault.events(seqs)
+    changes = []
+    for version, seq in enumerate(seqs, 1):
+        event = events[seq]
+        if not isinstance(event, ItemAdded | ItemUpdated):
+            raise KeyUnavailable(f"vault {vault.keys.name} seq {seq}: not a version of an item")
+        changes.append(
+            Change(
+                event="added" if isinstance(event, ItemAdded) else "updated",
+                at=moment(event.at),
+                actor=event.actor,
+                text=event.item.text,
+                metadata=event.item.metadata,
+                version=version,
+                seq=seq,
+            )
+        )
+    engine.read_entry(principal, "history", vault, len(changes))
+    return changes

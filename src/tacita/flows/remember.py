@@ -1,0 +1,242 @@
+"""How words get in: check, embed, seal, append. Also a new version of an item, and new vectors for old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.access.principal import Principal
+from tacita.errors import Conflict, InvalidInput
+from tacita.flows.engine import Engine, State, Vault, microseconds, subject_of
+from tacita.flows.ids import format_id, new_id, no_such_item
+from tacita.flows.recall import item_at, row_of
+from tacita.hazmat import equal
+from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
+from tacita.ports.models import Embedder, checked_embed
+from tacita.retrieval.segment import message_text, segments
+from tacita.vault.events import Embedding, ItemAdded, ItemRecord, ItemReembedded, ItemUpdated
+from tacita.vault.format import VaultKeys
+from tacita.vault.vault import Change
+
+IMPORT = "import"
+_CHANNELS = {
+    "user": ("user", Trust.USER),
+    "assistant": ("assistant", Trust.ASSISTANT),
+    "system": ("system", Trust.USER),
+    "developer": ("system", Trust.USER),
+    "tool": ("tool", Trust.UNTRUSTED),
+    "function": ("tool", Trust.UNTRUSTED),
+}
+
+
+def add(
+    engine: Engine,
+    principal: Principal,
+    scope: Scope,
+    messages: Sequence[Message],
+    *,
+    expires_at: datetime | None = None,
+    channel: str | None = None,
+) -> AddResult:
+    """Keep messages verbatim, all in one transaction. Durable when this returns.
+
+    A message whose idempotency key the vault already holds is left as it is; Conflict if its content differs.
+    """
+    expiry = None if expires_at is None else microseconds(expires_at)
+    if expiry is not None and expiry <= engine.clock():
+        raise InvalidInput("expires_at must lie in the future")
+    vault = engine.vaults.get(scope.tenant, subject_of(scope))
+    tags = [_tags(vault.keys, message) for message in messages]
+    with vault.lock:
+        known = [tag is not None and tag[0] in vault.state.rare.idempotency for tag in tags]
+    new = [number for number, is_known in enumerate(known) if not is_known]
+    embeddings = dict(zip(new, embed(engine.embedder, [messages[number] for number in new]), strict=True))
+    now = engine.clock()
+
+    def decide(state: State) -> Change[AddResult]:
+        events: list[ItemAdded] = []
+        results: list[Added] = []
+        seen: dict[bytes, tuple[bytes, bytes]] = {}
+        for number, (message, tag) in enumerate(zip(messages, tags, strict=True)):
+            if tag is not None:
+                earlier = state.rare.idempotency.get(tag[0]) or seen.get(tag[0])
+                if earlier is not None:
+                    if not equal(earlier[1], tag[1]):
+                        raise Conflict(f"message {number}: its idempotency key was used for other content")
+                    results.append(Added(id=format_id(earlier[0]), event="unchanged"))
+                    continue
+            if number not in embeddings:
+                # It was there when we looked and was deleted since: embed it after all.
+                embeddings[number] = embed(engine.embedder, [message])[0]
+            record = _record(scope, message, embeddings[number], now, expiry, tag, channel)
+            if tag is not None:
+                seen[tag[0]] = (record.id, tag[1])
+            events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
+            results.append(Added(id=format_id(record.id), event="added"))
+        return Change(AddResult(results=tuple(results)), events)
+
+    return vault.transact(decide)
+
+
+def update(
+    engine: Engine,
+    principal: Principal,
+    scope: Scope,
+    item_id: bytes,
+    *,
+    text: str | None,
+    metadata: Metadata | None,
+) -> Item:
+    """A new version of an item; the old one stays readable for the past."""
+    vault = engine.find(scope)
+    if vault is None:
+        raise no_such_item()
+    with vault.lock:
+        name = vault.state.name_of(int(vault.state.rows["name"][row_of(vault.state, scope, item_id)]))
+    embedding = None if text is None else embed(engine.embedder, [Message(role="user", text=text, name=name)])[0]
+    now = engine.clock()
+
+    def decide(state: State) -> Change[None]:
+        row = row_of(state, scope, item_id)
+        record = _current_record(vault, state, row)
+        changes: dict[str, Any] = {"idempotency": None, "fingerprint": None}
+        if text is not None:
+            changes |= {"text": text, "embedding": embedding}
+        if metadata is not None:
+            changes["metadata"] = metadata
+        item = msgspec.structs.replace(record, **changes)
+        return Change(None, [ItemUpdated(at=now, actor=principal.actor, purpose=principal.purpose, item=item)])
+
+    vault.transact(decide)
+    with vault.lock:
+        return item_at(vault.state, row_of(vault.state, scope, item_id))
+
+
+def reembed(
+    engine: Engine, principal: Principal, vault: Vault, *, batch: int = 64, progress: Callable[[int], None]
+) -> int:
+    """Give every item whose vectors are of another model new ones. Resumable: what is done stays done."""
+    embedder = engine.embedder
+    if embedder is None:
+        raise InvalidInput("there is no embedder to reindex with; name one with --embedder")
+    done = 0
+    while True:
+        with vault.lock:
+            vault.refresh()
+            todo = stale_rows(vault.state, embedder.name)[:batch]
+            work = [
+                (vault.state.ids[row], int(vault.state.rows["seq"][row]), _as_message(vault.state, row)) for row in todo
+            ]
+        if not work:
+            return done
+        embeddings = embed(embedder, [message for _, _, message in work])
+        now = engine.clock()
+        events = [
+            ItemReembedded(at=now, actor=principal.actor, id=item_id, seq=seq, embedding=embedding)
+            for (item_id, seq, _), embedding in zip(work, embeddings, strict=True)
+            if embedding is not None
+        ]
+        vault.transact(lambda state, events=events: Change(None, [e for e in events if e.id in state.by_id]))
+        done += len(work)
+        progress(len(work))
+
+
+def stale_rows(state: State, model: str) -> list[int]:
+    """Rows, old versions included, whose vectors are missing or of another model."""
+    number = state.number_of(model)
+    rows = state.rows
+    stale = rows["alive"] & (rows["model"] != number) if number is not None else rows["alive"]
+    return [int(row) for row in np.flatnonzero(stale)]
+
+
+def embed(embedder: Embedder | None, messages: Sequence[Message]) -> list[Embedding | None]:
+    """The vectors of each message and of its sentence segments, in one batch for all."""
+    if embedder is None or not messages:
+        return [None] * len(messages)
+    texts: list[str] = []
+    spans = []
+    for message in messages:
+        whole = message_text(message.text, message.name)
+        parts = segments(message.text, message.name)
+        parts = [] if len(parts) < 2 else parts
+        spans.append((len(texts), len(texts) + 1 + len(parts)))
+        texts += [whole, *parts]
+    vectors = checked_embed(embedder, texts)
+    return [_embedding(embedder, vectors[start:end]) for start, end in spans]
+
+
+def _embedding(embedder: Embedder, vectors: NDArray[np.float32]) -> Embedding:
+    return Embedding(
+        model=embedder.name, dimensions=embedder.dimensions, data=np.ascontiguousarray(vectors, "<f2").tobytes()
+    )
+
+
+def _record(
+    scope: Scope,
+    message: Message,
+    embedding: Embedding | None,
+    now: int,
+    expiry: int | None,
+    tag: tuple[bytes, bytes] | None,
+    channel: str | None,
+) -> ItemRecord:
+    source, trust = _CHANNELS[message.role]
+    if source == "tool" and message.name:
+        source = f"tool:{message.name}"
+    if channel is not None:
+        # An import vouches for no role: whoever wrote the file wrote the roles too.
+        source, trust = channel, min(trust, Trust.IMPORTED)
+    return ItemRecord(
+        id=new_id(now),
+        text=message.text,
+        timestamp=now if message.timestamp is None else microseconds(message.timestamp),
+        channel=source,
+        trust=int(trust),
+        kind=Kind.MESSAGE.value,
+        role=message.role,
+        name=message.name,
+        metadata=message.metadata,
+        attachments=message.attachments,
+        expires_at=expiry,
+        embedding=embedding,
+        idempotency=tag[0] if tag else None,
+        fingerprint=tag[1] if tag else None,
+        **scope.ids,
+    )
+
+
+def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:
+    """Keyed tags of a message's idempotency key and of what came with it."""
+    if message.idempotency_key is None:
+        return None
+    content = msgspec.msgpack.encode(
+        (message.role, message.text, message.name, message.metadata, message.attachments)
+    )
+    return (
+        keys.content_tag(b"idempotency", message.idempotency_key.encode()),
+        keys.content_tag(b"fingerprint", content),
+    )
+
+
+def _current_record(vault: Vault, state: State, row: int) -> ItemRecord:
+    """The sealed record behind a row, with the vectors that it has now."""
+    seqs = [int(state.rows["seq"][row]), *state.rare.reembedded.get(row, [])]
+    events = vault.events(seqs)
+    event = events[seqs[0]]
+    if not isinstance(event, ItemAdded | ItemUpdated):
+        raise no_such_item()
+    record = event.item
+    for seq in seqs[1:]:
+        later = events.get(seq)
+        if isinstance(later, ItemReembedded):
+            record = msgspec.structs.replace(record, embedding=later.embedding)
+    return record
+
+
+def _as_message(state: State, row: int) -> Message:
+    return Message(role="user", text=state.texts[row], name=state.name_of(int(state.rows["name"][row])))

@@ -1,0 +1,536 @@
+"""`Memory`: the public face. Every verb checks its principal and its arguments, then hands over to one flow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from tacita import limits
+from tacita.access.principal import Permission, Principal, clean_id
+from tacita.config import Parts, Settings, build
+from tacita.errors import ConfigError, InvalidInput
+from tacita.flows import forget, inspect, parse, prompt, recall, remember
+from tacita.flows.engine import Clock, Engine, system_clock
+from tacita.flows.filters import parse_filters
+from tacita.flows.ids import parse_id
+from tacita.importers import read
+from tacita.importers.base import BadLine, ImportRecord
+from tacita.items import (
+    AddResult,
+    Change,
+    ContextBlock,
+    DeleteReceipt,
+    EraseReceipt,
+    ImportReport,
+    Item,
+    Page,
+    Scope,
+    SearchResult,
+    Stats,
+    VerifyReport,
+)
+from tacita.ports.keys import KeyProvider, KeyRing
+from tacita.ports.log import LogStore
+from tacita.ports.models import Embedder
+
+CONTEXT_CANDIDATES = 100
+
+
+class Memory:
+    """Long-term memory, sealed under a key for each person.
+
+    `Memory()` keeps everything in one folder, the home. `bind` returns a view of the same memory that may do less.
+    Thread-safe. Not usable after a fork: open a new one in the child.
+
+    Args:
+        home: folder for data and keys; default `TACITA_HOME`, else the platform's data folder.
+        store: URI or `LogStore`, e.g. `"memory:"` for one that leaves nothing behind.
+        ring: URI or `KeyRing` for the wrapped keys.
+        keys: URI or `KeyProvider` for the root key, e.g. `"env:TACITA_ROOT_KEY"`.
+        embedder: URI or object with `name`, `dimensions` and `embed(texts)`; `"none"` searches by words only.
+        settings: settings from `tacita.config`, instead of the environment and a config file.
+        clock: microseconds since 1970, for tests.
+
+    Raises:
+        ConfigError: a setting, a path or a model is not as it must be; says what to do.
+        KeyUnavailable, WrongKey: the root key is not there, or is another one.
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        store: str | LogStore | None = None,
+        ring: str | KeyRing | None = None,
+        keys: str | KeyProvider | None = None,
+        embedder: str | Embedder | None = None,
+        settings: Settings | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        chosen = settings if settings is not None else Settings.load(home=home)
+        if settings is not None and home is not None:
+            raise ConfigError("give either home or settings, not both")
+        self._parts: Parts = build(chosen, store=store, ring=ring, keys=keys, embedder=embedder)
+        self._engine = Engine(
+            self._parts.store,
+            self._parts.ring,
+            self._parts.keys,
+            self._parts.embedder,
+            tenant=chosen.tenant,
+            cache_bytes=chosen.cache_bytes,
+            clock=clock,
+        )
+        self._principal = Principal(tenant=chosen.tenant)
+        self._pid = os.getpid()
+        self._owner = True
+        self._closed = False
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | str | os.PathLike[str]) -> Memory:
+        """A memory as a dict or a TOML or JSON file describes it. Unknown keys are a ConfigError."""
+        return cls(settings=Settings.load(config=config))
+
+    # ------------------------------------------------------------------ views
+
+    def bind(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        subjects: Iterable[Mapping[str, str]] | None = None,
+        permissions: Iterable[str] | None = None,
+        actor: str | None = None,
+        purpose: str | None = None,
+    ) -> Memory:
+        """A view that may do at most what this one may: its ids are fixed, other subjects are out of reach.
+
+        Args:
+            subjects: other subjects that searches may name, e.g. `[{"user_id": "ana"}, {"agent_id": "coach"}]`.
+            permissions: some of read, write, delete, erase, export, admin.
+            actor: who acts, for history and audit.
+            purpose: why, for the audit log.
+
+        Raises:
+            AccessDenied: it would widen.
+        """
+        self._usable()
+        view = Memory.__new__(Memory)
+        view._parts, view._engine, view._pid = self._parts, self._engine, self._pid
+        view._owner, view._closed = False, False
+        view._principal = self._principal.narrow(
+            _ids(user_id, agent_id, app_id, run_id),
+            subjects=subjects,
+            permissions=permissions,
+            actor=actor,
+            purpose=purpose,
+        )
+        return view
+
+    # ------------------------------------------------------------------ writing
+
+    def add(
+        self,
+        messages: object,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        timestamp: datetime | str | float | None = None,
+        expires_at: datetime | str | float | None = None,
+        infer: bool = False,
+        idempotency_key: str | None = None,
+    ) -> AddResult:
+        """Keep what was said, verbatim and sealed. All of it is durable when this returns, or none of it is there.
+
+        Args:
+            messages: a string, a message or a list of messages `{role, content, name?, timestamp?, metadata?}`;
+                `content` may be OpenAI-style parts, of which non-text ones are kept as references.
+            metadata: JSON object for every message.
+            timestamp: when it was said, for messages without their own; default now. Without a zone it is UTC.
+            expires_at: when to delete it, for good.
+            infer: extract facts with a language model. Needs one; there is none yet, so True is refused.
+            idempotency_key: the same key with the same content adds nothing twice.
+
+        Raises:
+            InvalidInput, AccessDenied: nothing was written.
+            Conflict: the idempotency key came with other content before.
+        """
+        scope = self._authorize(Permission.WRITE, "add", _ids(user_id, agent_id, app_id, run_id))
+        if infer:
+            raise InvalidInput("infer=True needs a language model, and none is configured")
+        parsed = parse.parse_messages(messages, metadata=metadata, timestamp=timestamp)
+        if idempotency_key is not None:
+            key = clean_id("idempotency_key", idempotency_key)
+            parsed = [parse.with_key(message, f"{key}#{number}") for number, message in enumerate(parsed)]
+        expiry = None if expires_at is None else parse.parse_moment("expires_at", expires_at)
+        return remember.add(self._engine, self._principal, scope, parsed, expires_at=expiry)
+
+    def update(
+        self,
+        id: str,
+        text: str | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Item:
+        """A new version of an item, with new text, new metadata (replacing the old) or both. The past stays readable.
+
+        Raises:
+            NotFound: the scope holds no such item.
+        """
+        scope = self._authorize(Permission.WRITE, "update", _ids(user_id, agent_id, app_id, run_id))
+        if text is None and metadata is None:
+            raise InvalidInput("give a new text, new metadata or both")
+        if text is not None and not parse.check_text(text).strip():
+            raise InvalidInput("text is empty; to remove an item, delete it")
+        return remember.update(
+            self._engine,
+            self._principal,
+            scope,
+            parse_id(id),
+            text=text,
+            metadata=None if metadata is None else parse.parse_metadata(metadata),
+        )
+
+    def delete(
+        self,
+        id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> DeleteReceipt:
+        """Remove an item with all its versions, ciphertext included.
+
+        Raises:
+            NotFound: the scope holds no such item.
+            StoreError: some of it is still stored.
+        """
+        scope = self._authorize(Permission.DELETE, "delete", _ids(user_id, agent_id, app_id, run_id))
+        return forget.delete(self._engine, self._principal, scope, parse_id(id))
+
+    def erase(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> EraseReceipt:
+        """Erase a subject: its key is destroyed, its rows are dropped. Names exactly one id, the subject's.
+
+        Raises:
+            InvalidInput: more than one id is given: erasing is all or nothing, labels do not narrow it.
+        """
+        scope = self._authorize(Permission.ERASE, "erase", _ids(user_id, agent_id, app_id, run_id))
+        if len(scope.ids) > 1:
+            raise InvalidInput("erase takes exactly one id: it erases a whole subject, labels do not narrow it")
+        return forget.erase(self._engine, self._principal, scope)
+
+    # ------------------------------------------------------------------ reading
+
+    def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        subjects: Iterable[Mapping[str, str]] | None = None,
+        top_k: int = 10,
+        threshold: float | None = None,
+        as_of: datetime | str | float | None = None,
+        reference_time: datetime | str | float | None = None,
+        explain: bool = False,
+    ) -> SearchResult:
+        """The best items for a question, best first.
+
+        Args:
+            filters: fields with eq, ne, gt, gte, lt, lte, in, nin, contains, icontains, exists; nested AND, OR, NOT;
+                metadata as `metadata.key`.
+            subjects: several subjects at once, instead of ids; each hit says whose it is.
+            top_k: exactly so many, if the scope holds as many, up to `limits.TOP_K`.
+            threshold: leave out hits with a lower score (0 to 1).
+            as_of: what was valid then.
+            reference_time: what "yesterday" in the query counts from; default now.
+            explain: each hit lists its signals.
+        """
+        scopes = self._scopes("search", _ids(user_id, agent_id, app_id, run_id), subjects)
+        return recall.search(
+            self._engine,
+            self._principal,
+            scopes,
+            _query(query),
+            filters=parse_filters(filters),
+            top_k=_count("top_k", top_k, limits.TOP_K),
+            threshold=_threshold(threshold),
+            as_of=None if as_of is None else parse.parse_moment("as_of", as_of),
+            reference_time=None if reference_time is None else parse.parse_moment("reference_time", reference_time),
+            explain=explain,
+        )
+
+    def context(
+        self,
+        query: str,
+        *,
+        budget: int = 1_000,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        subjects: Iterable[Mapping[str, str]] | None = None,
+        as_of: datetime | str | float | None = None,
+        reference_time: datetime | str | float | None = None,
+        count_tokens: Callable[[str], int] = prompt.estimate_tokens,
+    ) -> ContextBlock:
+        """A block for a prompt: the best items in time order, cited, fenced as data, at most `budget` tokens.
+
+        Args:
+            count_tokens: your model's tokenizer; the default is a cautious estimate.
+        """
+        scopes = self._scopes("context", _ids(user_id, agent_id, app_id, run_id), subjects)
+        allowed = _count("budget", budget, limits.CONTEXT_BUDGET)
+        result = recall.search(
+            self._engine,
+            self._principal,
+            scopes,
+            _query(query),
+            filters=parse_filters(filters),
+            top_k=CONTEXT_CANDIDATES,
+            as_of=None if as_of is None else parse.parse_moment("as_of", as_of),
+            reference_time=None if reference_time is None else parse.parse_moment("reference_time", reference_time),
+            operation="context",
+        )
+        return prompt.render(result, budget=allowed, count_tokens=count_tokens)
+
+    def get(
+        self,
+        id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Item:
+        """One item. Raises NotFound, the same for somebody else's id and for one that never was."""
+        scope = self._authorize(Permission.READ, "get", _ids(user_id, agent_id, app_id, run_id))
+        return recall.get(self._engine, self._principal, scope, parse_id(id))
+
+    def get_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: recall.Order = "newest",
+    ) -> Page:
+        """One page of items by time. Give `cursor=page.next_cursor` for the next page."""
+        scope = self._authorize(Permission.READ, "get_all", _ids(user_id, agent_id, app_id, run_id))
+        if order not in ("newest", "oldest"):
+            raise InvalidInput('order is "newest" or "oldest"')
+        return recall.get_all(
+            self._engine,
+            self._principal,
+            scope,
+            filters=parse_filters(filters),
+            limit=_count("limit", limit, limits.PAGE_SIZE),
+            cursor=cursor,
+            order=order,
+        )
+
+    def history(
+        self,
+        id: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[Change]:
+        """Every change of an item with its time and actor, oldest first. Raises NotFound."""
+        scope = self._authorize(Permission.READ, "history", _ids(user_id, agent_id, app_id, run_id))
+        return recall.history(self._engine, self._principal, scope, parse_id(id))
+
+    # ------------------------------------------------------------------ whole subjects
+
+    def export(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """A header record, then every item of the scope, oldest first, ready for JSON Lines. It is plaintext."""
+        scope = self._authorize(Permission.EXPORT, "export", _ids(user_id, agent_id, app_id, run_id))
+        return inspect.export(self._engine, self._principal, scope)
+
+    def import_(
+        self,
+        records: str | os.PathLike[str] | Iterable[ImportRecord | BadLine],
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        progress: Callable[[int, int | None], None] = inspect.no_progress,
+    ) -> ImportReport:
+        """Add the messages of a file. Streaming, resumable and idempotent: importing again adds nothing twice.
+
+        Args:
+            records: a path (OpenAI-style JSONL, ChatGPT export, LoCoMo, transcript, Tacita export) or parsed records.
+            progress: called with (records done, None).
+
+        The ids given here go before those of the file.
+        """
+        self._usable()
+        self._principal.require(Permission.WRITE)
+        ids = _ids(user_id, agent_id, app_id, run_id)
+        entries = read(Path(records)) if isinstance(records, str | os.PathLike) else records
+        return inspect.import_records(self._engine, self._principal, entries, ids, progress)
+
+    def verify(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        progress: Callable[[int, int | None], None] = inspect.no_progress,
+    ) -> VerifyReport:
+        """Open every event, follow every chain, compare anchors and snapshots. Without ids: the whole home."""
+        scope = self._whole_or_scope("verify", _ids(user_id, agent_id, app_id, run_id))
+        return inspect.verify(self._engine, scope, progress)
+
+    def stats(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Stats:
+        """Counts for a scope. Without ids: for the whole home, which opens every vault once."""
+        scope = self._whole_or_scope("stats", _ids(user_id, agent_id, app_id, run_id))
+        return inspect.stats(self._engine, scope)
+
+    def reindex(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> int:
+        """New vectors for all items whose vectors are of another model. Resumable. Returns how many were made."""
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        return inspect.reindex(self._engine, self._principal, progress)
+
+    def describe(self) -> dict[str, Any]:
+        """What is sealed, where keys live, file modes, model state, and what would leave the machine (nothing)."""
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        return self._parts.describe()
+
+    # ------------------------------------------------------------------ life
+
+    def close(self) -> None:
+        """Write what waits (audit entries, snapshots) and let go. Closing a bound view closes only the view."""
+        if self._closed:
+            return
+        if os.getpid() != self._pid:
+            self._closed = True
+            return
+        self._closed = True
+        if self._owner:
+            try:
+                self._engine.close()
+            finally:
+                self._parts.close()
+
+    def __enter__(self) -> Memory:
+        self._usable()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Memory {'closed' if self._closed else self._principal!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Memory holds keys and cannot be pickled; open it again from its home")
+
+    # ------------------------------------------------------------------ checks
+
+    def _usable(self) -> None:
+        if self._closed:
+            raise ConfigError("this Memory is closed")
+        if os.getpid() != self._pid:
+            raise ConfigError("this Memory was opened in another process; make a new Memory after fork")
+
+    def _authorize(self, permission: Permission, operation: str, ids: Mapping[str, str | None]) -> Scope:
+        self._usable()
+        return self._engine.authorize(self._principal, permission, operation, ids)
+
+    def _scopes(
+        self, operation: str, ids: dict[str, str | None], subjects: Iterable[Mapping[str, str]] | None
+    ) -> list[Scope]:
+        if subjects is None:
+            return [self._authorize(Permission.READ, operation, ids)]
+        self._usable()
+        if any(value is not None for value in ids.values()):
+            raise InvalidInput("give either ids or subjects, not both")
+        return self._engine.authorize_subjects(self._principal, Permission.READ, operation, subjects)
+
+    def _whole_or_scope(self, operation: str, ids: dict[str, str | None]) -> Scope | None:
+        """A scope, or None for the whole home, which takes an unbound principal with the admin permission."""
+        if any(ids.values()) or self._principal.subjects is not None:
+            return self._authorize(Permission.READ, operation, ids)
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        return None
+
+
+def _ids(
+    user_id: str | None, agent_id: str | None, app_id: str | None, run_id: str | None
+) -> dict[str, str | None]:
+    return {"user_id": user_id, "agent_id": agent_id, "app_id": app_id, "run_id": run_id}
+
+
+def _query(query: object) -> str:
+    text = parse.check_text(query)
+    if not text.strip():
+        raise InvalidInput("the query is empty")
+    if len(text.encode()) > limits.QUERY_BYTES:
+        raise InvalidInput(f"a query has at most {limits.QUERY_BYTES} bytes")
+    return text
+
+
+def _count(name: str, value: object, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise InvalidInput(f"{name} must be a whole number from 1 to {most}")
+    return value
+
+
+def _threshold(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InvalidInput("threshold must be a number from 0 to 1")
+    return float(value)
