@@ -80,8 +80,9 @@ def prose(docstring: str) -> str:
         if re.fullmatch(r"(Args|Returns|Raises|Yields):", line):
             out += [f"**{line[:-1]}**", ""]
             inside = True
-        elif inside and (entry := re.fullmatch(r"    (\w[\w.*]*): (.*)", line)):
-            out.append(f"- `{entry[1]}`: {entry[2]}")
+        elif inside and (entry := re.fullmatch(r"    (\w[\w.*]*(?:, \w+)*): (.*)", line)):
+            names = ", ".join(f"`{name}`" for name in entry[1].split(", "))
+            out.append(f"- {names}: {entry[2]}")
         elif inside and line.startswith("    "):
             out.append("  " + line.strip())
         else:
