@@ -1,0 +1,77 @@
+"""The in-memory key ring: for tests, and for a memory that is to leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from threading import RLock
+
+from tacita.errors import Conflict, KeyUnavailable, StoreError, Tampered
+from tacita.ports.keys import KeyRing, checked_vault_id
+from tacita.sealed import Anchor, RingEntry
+
+
+class MemoryKeyRing(KeyRing):
+    """Wrapped keys in this process's RAM."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, RingEntry | None] = {}
+        self._settings: dict[str, bytes] = {}
+        self._lock = RLock()
+        self._closed = False
+
+    def _open(self) -> dict[bytes, RingEntry | None]:
+        if self._closed:
+            raise StoreError("this key ring is closed")
+        return self._entries
+
+    def setting(self, name: str) -> bytes | None:
+        with self._lock:
+            self._open()
+            return self._settings.get(name)
+
+    def put_setting_once(self, name: str, value: bytes) -> bytes:
+        with self._lock:
+            self._open()
+            return self._settings.setdefault(name, value)
+
+    def get(self, vault_id: bytes) -> RingEntry | None:
+        with self._lock:
+            return self._open().get(checked_vault_id(vault_id))
+
+    def shredded(self, vault_id: bytes) -> bool:
+        with self._lock:
+            entries = self._open()
+            return checked_vault_id(vault_id) in entries and entries[vault_id] is None
+
+    def create(self, entry: RingEntry) -> None:
+        with self._lock:
+            if self._open().get(checked_vault_id(entry.vault_id)) is not None:
+                raise Conflict("the vault has a key already")
+            self._entries[entry.vault_id] = entry
+
+    def advance(self, vault_id: bytes, anchor: Anchor) -> None:
+        with self._lock:
+            entry = self._open().get(checked_vault_id(vault_id))
+            if entry is None:
+                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: its key was destroyed")
+            if entry.anchor.seq == anchor.seq and entry.anchor.chain != anchor.chain:
+                raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
+            if entry.anchor.seq < anchor.seq:
+                self._entries[vault_id] = replace(entry, anchor=anchor)
+
+    def shred(self, vault_id: bytes) -> bool:
+        with self._lock:
+            if self._open().get(checked_vault_id(vault_id)) is None:
+                return False
+            self._entries[vault_id] = None
+            return True
+
+    def entries(self) -> Iterator[RingEntry]:
+        with self._lock:
+            return iter([entry for _, entry in sorted(self._open().items()) if entry is not None])
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._entries.clear()
