@@ -1,0 +1,329 @@
+"""Settings, and `build`: the only reader of environment and config files, the only place that names providers.
+
+A setting comes from, in this order: an argument, the config file, a `TACITA_` variable, the home's recorded choice,
+the default. No other environment variable is ever read, so that no vendor's variable can reroute anything.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import platformdirs
+
+from tacita import _home, registry
+from tacita.errors import ConfigError, CryptoError, WrongKey
+from tacita.hazmat import SecretKey, committed_open, committed_seal
+from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
+from tacita.ports.log import LogStore
+from tacita.ports.models import Embedder
+
+DEFAULT_EMBEDDER = "local:minilm"
+_VARIABLES = {"home": "TACITA_HOME", "store": "TACITA_STORE", "keys": "TACITA_KEYS", "embedder": "TACITA_EMBEDDER"}
+_CONFIG_VARIABLE = "TACITA_CONFIG"
+_URI_FIELDS = ("store", "ring", "keys", "embedder")
+_LITERAL_SECRET = re.compile(r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$")
+
+
+class Plugins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Third-party providers."""
+
+    allow: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set, parsed once. `origins` tells where each value came from."""
+
+    home: Path
+    tenant: str = "default"
+    store: str | None = None
+    ring: str | None = None
+    keys: str | None = None
+    embedder: str = DEFAULT_EMBEDDER
+    cache_bytes: int = 1 << 30
+    plugins: Plugins = Plugins()
+    origins: dict[str, str] = {}
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> Settings:
+        """The effective settings. Raises ConfigError for unknown keys, wrong types and literal secrets."""
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for name, variable in _VARIABLES.items():
+            if os.environ.get(variable):
+                values[name], origins[name] = os.environ[variable], variable
+        config = config if config is not None else os.environ.get(_CONFIG_VARIABLE) or None
+        if config is not None:
+            described, source = _read_config(config)
+            values.update(described)
+            origins.update(dict.fromkeys(described, source))
+        if home is not None:
+            values["home"], origins["home"] = os.fspath(home), "argument"
+        if "home" not in values:
+            values["home"] = str(platformdirs.user_data_path("tacita"))
+        _refuse_literal_secrets(values)
+        values["home"] = str(Path(values["home"]).expanduser().absolute())
+        try:
+            return msgspec.convert({**values, "origins": origins}, cls, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            # msgspec names the path and the types, not the value.
+            raise ConfigError(f"config: {error}") from None
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def models(self) -> Path:
+        return self.home / "models"
+
+    def explain(self) -> dict[str, dict[str, str]]:
+        """Each setting with its effective value and where that came from. Values are never secrets."""
+        recorded = _home.recorded_keys(self.home)
+        shown = {
+            "home": str(self.home),
+            "tenant": self.tenant,
+            "store": self.store or f"sqlite:{self.data / 'log.db'}",
+            "ring": self.ring or f"sqlite:{self.keys_folder / 'ring.db'}",
+            "keys": self.keys or recorded or "chosen at first use",
+            "embedder": self.embedder,
+            "cache_bytes": str(self.cache_bytes),
+            "plugins.allow": ", ".join(self.plugins.allow),
+        }
+        recorded_origin = {"keys": "recorded in home.json"} if recorded and not self.keys else {}
+        return {
+            name: {"value": value, "origin": self.origins.get(name.split(".")[0], recorded_origin.get(name, "default"))}
+            for name, value in shown.items()
+        }
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError
+
+
+def _read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    if isinstance(config, Mapping):
+        described, source = dict(config), "config"
+    else:
+        path = Path(config)
+        source = str(path)
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"the config file {path} cannot be read: {error.strerror}") from None
+        try:
+            described = json.loads(raw) if path.suffix == ".json" else tomllib.loads(raw.decode())
+        except (ValueError, UnicodeDecodeError):
+            raise ConfigError(f"the config file {path} is not valid {'JSON' if path.suffix == '.json' else 'TOML'}") from None
+        if not isinstance(described, dict):
+            raise ConfigError(f"the config file {path} must hold an object")
+    known = [name for name in Settings.__struct_fields__ if name != "origins"]
+    for name in described:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+            raise ConfigError(f"unknown setting {str(name)!r} in {source}{hint}")
+    return described, source
+
+
+def _refuse_literal_secrets(values: Mapping[str, Any]) -> None:
+    for name in _URI_FIELDS:
+        value = values.get(name)
+        if isinstance(value, str) and _LITERAL_SECRET.search(value):
+            raise ConfigError(
+                f"the setting {name} holds a literal secret; put it into a variable and write {name} = \"env:NAME\""
+            )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a memory is built from. `close` lets go of what `build` opened, not of what the caller gave."""
+
+    settings: Settings
+    store: LogStore
+    ring: KeyRing
+    keys: KeyProvider
+    embedder: Embedder | None
+    owned: tuple[Callable[[], None], ...] = field(default=())
+
+    def close(self) -> None:
+        for close in self.owned:
+            close()
+
+    def describe(self) -> dict[str, Any]:
+        """What `doctor` shows. No content and no secret."""
+        home = self.settings.home
+        on_disk = self.store.scheme == "sqlite"
+        files = _home.file_modes(home) if home.is_dir() else []
+        same_disk = bool(self.keys.id.startswith("file:") and _home.same_disk(home, self.keys.where))
+        return {
+            "home": str(home),
+            "tenant": self.settings.tenant,
+            "store": self.store.scheme,
+            "durable": on_disk,
+            "sealed": ["texts", "metadata", "labels", "timestamps", "vectors", "history", "audit log"],
+            "visible_to_store": ["number of vaults", "number, order and padded size of events", "keyed tags"],
+            "key_provider": self.keys.id,
+            "key_location": self.keys.where,
+            "key_on_same_disk": same_disk,
+            "files": files,
+            "files_private": all(entry["private"] for entry in files),
+            "embedder": "none" if self.embedder is None else self.embedder.name,
+            "egress": [],
+        }
+
+
+def build(
+    settings: Settings,
+    *,
+    store: str | LogStore | None = None,
+    ring: str | KeyRing | None = None,
+    keys: str | KeyProvider | None = None,
+    embedder: str | Embedder | None = None,
+) -> Parts:
+    """Open what the settings and arguments name, run the self-test, and hand it over.
+
+    Raises ConfigError, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
+    """
+    owned: list[Callable[[], None]] = []
+    for name, given in (("store", store), ("ring", ring), ("keys", keys), ("embedder", embedder)):
+        if isinstance(given, str):
+            _refuse_literal_secrets({name: given})
+    try:
+        opened_embedder = _build_embedder(settings, embedder)
+        chosen_store = store if store is not None else settings.store
+        in_memory = isinstance(chosen_store, str) and registry.split(chosen_store)[0] == "memory"
+        if in_memory:
+            ring = ring if ring is not None else settings.ring or "memory:"
+            keys = keys if keys is not None else settings.keys or "ephemeral:"
+        elif not isinstance(chosen_store, LogStore):
+            _home.prepare(settings.home)
+        provider = _build_keys(settings, keys, owned, has_home=not in_memory)
+        opened_ring = _build_file("rings", settings, ring or settings.ring, settings.keys_folder / "ring.db", owned)
+        opened_store = _build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
+        parts = Parts(settings, opened_store, opened_ring, provider, opened_embedder, tuple(reversed(owned)))
+        self_test(parts)
+    except BaseException:
+        for close in reversed(owned):
+            close()
+        raise
+    return parts
+
+
+def _build_file(role: registry.Role, settings: Settings, given: Any, default: Path, owned: list[Callable[[], None]]) -> Any:
+    if given is not None and not isinstance(given, str):
+        return given
+    scheme, rest = registry.split(given or f"sqlite:{default}")
+    factory = registry.lookup(role, scheme, settings.plugins.allow)
+    if scheme == "memory":
+        opened = factory()
+    elif scheme == "sqlite":
+        opened = factory(default.parent / rest if rest else default)
+    else:
+        opened = factory(rest)
+    owned.append(opened.close)
+    return opened
+
+
+def _build_embedder(settings: Settings, given: str | Embedder | None) -> Embedder | None:
+    if given is not None and not isinstance(given, str):
+        if not isinstance(given, Embedder):
+            raise ConfigError("an embedder has name, dimensions and embed(texts)")
+        return given
+    uri = given or settings.embedder
+    factory = registry.lookup("embedders", registry.split(uri)[0], settings.plugins.allow)
+    opened: Embedder | None = factory(uri, models_dir=settings.models)
+    return opened
+
+
+def _build_keys(
+    settings: Settings, given: str | KeyProvider | None, owned: list[Callable[[], None]], *, has_home: bool
+) -> KeyProvider:
+    if isinstance(given, KeyProvider):
+        return given
+    uri = given or settings.keys
+
+    def opened(uri: str) -> KeyProvider:
+        return _open_keys(settings, uri)
+
+    provider = _home.choose_keys(settings.home, uri, opened) if has_home else opened(uri or "ephemeral:")
+    owned.append(provider.close)
+    return provider
+
+
+def _open_keys(settings: Settings, uri: str) -> KeyProvider:
+    scheme, rest = registry.split(uri)
+    factory = registry.lookup("keys", scheme, settings.plugins.allow)
+    provider: KeyProvider
+    if scheme == "file":
+        provider = factory(settings.keys_folder / rest)
+    elif scheme == "env":
+        provider = factory(rest, os.environ.get)
+    elif scheme == "passphrase":
+        provider = factory(_read_reference(rest), settings.keys_folder / "passphrase.json")
+    elif scheme == "keyring":
+        service, _, name = rest.partition("/")
+        provider = factory(service, name)
+    elif scheme == "ephemeral":
+        provider = factory()
+    else:
+        provider = factory(rest)
+    return provider
+
+
+def _read_reference(reference: str) -> str:
+    """The secret behind `env:NAME` or `file:PATH`. Raises ConfigError, naming only the reference."""
+    scheme, rest = registry.split(reference)
+    if scheme == "env":
+        value = os.environ.get(rest)
+    elif scheme == "file":
+        value = _home.read_secret_file(Path(rest))
+    else:
+        raise ConfigError("a passphrase is given by reference: passphrase:env:NAME or passphrase:file:PATH")
+    if not value:
+        raise ConfigError(f"the secret behind {scheme}:{rest} is empty or not set")
+    return value
+
+
+def self_test(parts: Parts) -> None:
+    """Refuse to run where sealing does not hold: wrong contexts, changed bytes and foreign files must be noticed."""
+    key = SecretKey.generate()
+    context = KeyContext("self-test", bytes(32), 1)
+    blob = parts.keys.wrap(key, context)
+    if not parts.keys.unwrap(blob, context).equals(key):
+        raise ConfigError("self-test: the key provider does not give back what it wrapped")
+    _must_refuse(lambda: parts.keys.unwrap(blob, KeyContext("self-test", bytes(32), 2)), "a wrapped key opens elsewhere")
+    words = b"self-test " * 8
+    sealed = committed_seal(key, b"a", words)
+    if words[:10] in sealed or sealed == committed_seal(key, b"a", words):
+        raise ConfigError("self-test: sealing does not hide the text")
+    changed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    _must_refuse(lambda: committed_open(key, b"a", changed), "changed bytes open")
+    _must_refuse(lambda: committed_open(key, b"b", sealed), "sealed bytes open in another context")
+
+
+def _must_refuse(action: Callable[[], object], otherwise: str) -> None:
+    try:
+        action()
+    except (WrongKey, CryptoError):
+        return
+    raise ConfigError(f"self-test: {otherwise}; refusing to run")

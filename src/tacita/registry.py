@@ -1,0 +1,57 @@
+"""URI scheme -> provider. The only table of its kind; concrete modules are named by string and loaded when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from tacita.errors import ConfigError
+
+Role = Literal["stores", "rings", "keys", "embedders"]
+
+_BUILT_IN: dict[Role, dict[str, str]] = {
+    "stores": {"sqlite": "tacita.stores.sqlite:SqliteLogStore", "memory": "tacita.stores.memory:MemoryLogStore"},
+    "rings": {
+        "sqlite": "tacita.stores.sqlite_ring:SqliteKeyRing",
+        "memory": "tacita.stores.memory_ring:MemoryKeyRing",
+    },
+    "keys": {
+        "file": "tacita.keys.file:open_file",
+        "env": "tacita.keys.environment:open_environment",
+        "passphrase": "tacita.keys.passphrase:open_passphrase",
+        "keyring": "tacita.keys.oskeyring:open_keyring",
+        "ephemeral": "tacita.keys._local:ephemeral",
+    },
+    "embedders": {
+        "local": "tacita.models:open_embedder",
+        "onnx": "tacita.models:open_embedder",
+        "none": "tacita.models:open_embedder",
+    },
+}
+
+
+def split(uri: str) -> tuple[str, str]:
+    """(scheme, rest) of a URI; a bare word is a scheme."""
+    scheme, _, rest = uri.partition(":")
+    return scheme, rest
+
+
+def lookup(role: Role, scheme: str, allowed: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """The factory of a scheme. A third party's entry point (`tacita.<role>`) loads only if `allowed` names it.
+
+    Raises ConfigError for an unknown scheme, naming the known ones.
+    """
+    known = _BUILT_IN[role]
+    if scheme in known:
+        module, _, name = known[scheme].partition(":")
+        factory: Callable[..., Any] = getattr(import_module(module), name)
+        return factory
+    for point in entry_points(group=f"tacita.{role}"):
+        if point.name == scheme:
+            if scheme not in allowed:
+                raise ConfigError(f"the plug-in {scheme!r} is installed but not allowed: add it to plugins.allow")
+            loaded: Callable[..., Any] = point.load()
+            return loaded
+    raise ConfigError(f"unknown scheme {scheme!r} for {role}; known are {', '.join(sorted(known))}")
