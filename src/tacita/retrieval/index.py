@@ -1,0 +1,406 @@
+"""The arrays of one open vault that searches read: postings, vectors, links between neighbours, small
+columns.
+
+Grows with the vault, shrinks when something is removed, and is no more than arrays in a snapshot. Ranking is
+elsewhere. Not for concurrent use while something is being added or removed; any number of readers otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.retrieval.column import Column
+from tacita.retrieval.dense import Space, under
+from tacita.retrieval.lexical import Postings, Run
+from tacita.retrieval.names import Names
+from tacita.retrieval.profile import HYBRID
+from tacita.retrieval.segment import message_text
+from tacita.retrieval.text import analyse, head
+
+USER: Final = 1
+"""Flag of a message that the user wrote."""
+
+LONG: Final = 2
+"""Flag of a message of more than `LONG_CHARS` characters."""
+
+LONG_CHARS: Final = 1_200
+
+SWEEP: Final = 2_048
+"""Removed messages are swept out of the postings when there is one for so many postings."""
+
+
+class DocLike(Protocol):
+    """What the index learns about a new row."""
+
+    @property
+    def row(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def session(self) -> str: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def vectors(self) -> NDArray[np.float16] | None: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def replaces(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """One version of one memory item."""
+
+    row: int
+    """0, 1, 2, ... in the order of the log."""
+    text: str
+    role: str = "user"
+    name: str | None = None
+    session: str = ""
+    """Opaque. Only messages of one session are each other's neighbours."""
+    timestamp: int = 0
+    """Microseconds since 1970, UTC."""
+    vectors: NDArray[np.float16] | None = None
+    """Shape (1 + segments, d): the message, then its segments unless it is a single one."""
+    model: str = ""
+    """Name of the embedder that made the vectors."""
+    replaces: int | None = None
+    """Row of the older version whose place among its neighbours this one takes."""
+
+
+class SearchIndex:
+    """Everything that a search of one vault reads. Rows are numbered from 0; a link is row + 1."""
+
+    def __init__(self) -> None:
+        self.postings = Postings()
+        self.names = Names()
+        self.models: list[str] = []
+        self.spaces: list[Space] = []
+        # Index 0 of every column belongs to link 0, "none".
+        self._previous = Column(np.zeros(1, np.int64))
+        self._following = Column(np.zeros(1, np.int64))
+        self._lengths = Column(np.zeros(1, np.uint16))
+        self._flags = Column(np.zeros(1, np.uint8))
+        self._speakers = Column(np.zeros(1, np.int32))
+        self._stamps = Column(np.zeros(1, np.int64))
+        self._space_of = Column(np.zeros(1, np.uint8))
+        self._alive = Column(np.zeros(1, np.bool_))
+        self._ends: dict[str, int] = {}
+        self.languages: set[str] = set()
+        self.living = 0
+        self.words = 0
+        self._unswept = 0
+
+    def __len__(self) -> int:
+        return len(self._alive) - 1
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def previous(self) -> NDArray[np.int64]:
+        """Link of the message before, in its session; like all columns indexed by link."""
+        return self._previous.rows
+
+    @property
+    def following(self) -> NDArray[np.int64]:
+        return self._following.rows
+
+    @property
+    def lengths(self) -> NDArray[np.uint16]:
+        """Stems in the head of each message."""
+        return self._lengths.rows
+
+    @property
+    def flags(self) -> NDArray[np.uint8]:
+        return self._flags.rows
+
+    @property
+    def speakers(self) -> NDArray[np.int32]:
+        """Number in `names`, 0 for nobody."""
+        return self._speakers.rows
+
+    @property
+    def stamps(self) -> NDArray[np.int64]:
+        """Microseconds since 1970, UTC."""
+        return self._stamps.rows
+
+    @property
+    def space_of(self) -> NDArray[np.uint8]:
+        """Number of the space that holds the vectors of a message, from 1; 0 if it has none."""
+        return self._space_of.rows
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        return self._alive.rows
+
+    @property
+    def unswept(self) -> bool:
+        """Whether postings of removed messages are still there and have to be passed over."""
+        return self._unswept > 0
+
+    @property
+    def average_length(self) -> float:
+        """Mean number of stems of the living messages."""
+        return max(1.0, self.words / max(1, self.living))
+
+    def space(self, model: str) -> tuple[int, Space] | None:
+        """The vectors of a model and their number in `space_of`; None if there are none."""
+        if model not in self.models:
+            return None
+        number = self.models.index(model)
+        return number + 1, self.spaces[number]
+
+    # ------------------------------------------------------------------ writing
+
+    def add(self, docs: Sequence[DocLike]) -> None:
+        """Append rows, in order.
+
+        Raises:
+            ValueError: row numbers that do not go on where the last ones ended.
+        """
+        first = len(self) + 1
+        if [doc.row for doc in docs] != list(range(first - 1, first - 1 + len(docs))):
+            raise ValueError(f"rows must go on at {first - 1}")
+        analysed = [analyse(head(message_text(doc.text, doc.name))) for doc in docs]
+        self.languages.update(language for _, language in analysed)
+        lengths = self.postings.add([stems for stems, _ in analysed], first)
+        none = np.zeros(len(docs), np.int64)
+        self._previous.extend(none)
+        self._following.extend(none)
+        self._lengths.extend(lengths)
+        self._flags.extend(np.array([_flags(doc) for doc in docs], np.uint8))
+        self._speakers.extend(np.array([self.names.number(doc.name) for doc in docs], np.int32))
+        self._stamps.extend(np.array([doc.timestamp for doc in docs], np.int64))
+        self._space_of.extend(np.zeros(len(docs), np.uint8))
+        self._alive.extend(np.ones(len(docs), np.bool_))
+        self.living += len(docs)
+        self.words += int(lengths.sum())
+        self._link(docs, first)
+        self._embed(docs, first)
+
+    def _link(self, docs: Sequence[DocLike], first: int) -> None:
+        """Find the neighbours of new rows."""
+        ends = self._ends
+        earlier: list[int] = []
+        later: list[int] = []
+        for link, doc in enumerate(docs, first):
+            if doc.replaces is not None:
+                self._join(earlier, later)
+                earlier, later = [], []
+                self._take_place(doc.replaces + 1, link, doc.session)
+                continue
+            end = ends.get(doc.session)
+            if end is not None:
+                earlier.append(end)
+                later.append(link)
+            ends[doc.session] = link
+        self._join(earlier, later)
+
+    def _join(self, earlier: list[int], later: list[int]) -> None:
+        if not earlier:
+            return
+        before, after = np.array(earlier), np.array(later)
+        near = np.abs(self.stamps[after] - self.stamps[before]) <= HYBRID.session_gap
+        before, after = before[near], after[near]
+        self._previous.writable()[after] = before
+        self._following.writable()[before] = after
+
+    def _take_place(self, old: int, new: int, session: str) -> None:
+        previous, following = self._previous.writable(), self._following.writable()
+        before, after = previous[old], following[old]
+        previous[new], following[new] = before, after
+        if before:
+            following[before] = new
+        if after:
+            previous[after] = new
+        # The older version keeps its words and vectors for searches of the past, but is nobody's neighbour.
+        previous[old] = following[old] = 0
+        if self._ends.get(session) == old or session not in self._ends:
+            self._ends[session] = new
+
+    def _embed(self, docs: Sequence[DocLike], first: int) -> None:
+        by_model: dict[tuple[str, int], list[int]] = {}
+        for at, doc in enumerate(docs):
+            if doc.vectors is not None:
+                by_model.setdefault((doc.model, doc.vectors.shape[1]), []).append(at)
+        for (model, dimensions), chosen in by_model.items():
+            number, space = self._space(model, dimensions)
+            links = [first + at for at in chosen]
+            space.add(links, [vectors for at in chosen if (vectors := docs[at].vectors) is not None])
+            self._space_of.writable()[links] = number
+
+    def _space(self, model: str, dimensions: int) -> tuple[int, Space]:
+        found = self.space(model)
+        if found is None:
+            self.models.append(model)
+            self.spaces.append(Space.empty(dimensions))
+            found = len(self.spaces), self.spaces[-1]
+        elif found[1].dimensions != dimensions:
+            raise ValueError(f"vectors of {model} have {found[1].dimensions} dimensions, not {dimensions}")
+        return found
+
+    def set_vectors(self, row: int, vectors: NDArray[np.float16] | None, model: str) -> None:
+        """Other vectors for a row that is there: another model's, or none."""
+        link = row + 1
+        held = int(self.space_of[link])
+        number, space = (0, None) if vectors is None else self._space(model, vectors.shape[1])
+        if held and held != number:
+            self.spaces[held - 1].remove(np.array([link]))
+        if space is not None and vectors is not None:
+            space.replace(link, vectors)
+        self._space_of.writable()[link] = number
+
+    def remove(self, rows: Sequence[int]) -> None:
+        """Forget rows for good. They keep their numbers; nothing finds them again."""
+        links = np.unique(np.asarray(rows, np.int64) + 1)
+        links = links[self.alive[links]]
+        if not len(links):
+            return
+        self._unlink(links)
+        self.words -= int(self.lengths[links].sum())
+        self.living -= len(links)
+        for number, space in enumerate(self.spaces, 1):
+            here = links[self.space_of[links] == number]
+            if len(here):
+                space.remove(here)
+        for column in self._columns():
+            column.writable()[links] = 0
+        self._unswept += len(links)
+        if self._unswept * SWEEP >= self.postings.size:
+            self.sweep()
+
+    def _unlink(self, links: NDArray[np.int64]) -> None:
+        """Close the gaps that messages leave between their neighbours."""
+        previous, following = self._previous.writable(), self._following.writable()
+        heirs: dict[int, int] = {}
+        for link in links.tolist():
+            before, after = int(previous[link]), int(following[link])
+            if before:
+                following[before] = after
+            if after:
+                previous[after] = before
+            else:
+                heirs[link] = before
+            previous[link] = following[link] = 0
+        if heirs:
+            for session, end in list(self._ends.items()):
+                while end in heirs:
+                    end = heirs[end]
+                if end:
+                    self._ends[session] = end
+                else:
+                    del self._ends[session]
+
+    def sweep(self) -> None:
+        """Take the words of removed rows out of the postings and the vocabulary."""
+        if self._unswept:
+            self.postings.remove(~self.alive)
+            self._unswept = 0
+
+    # ------------------------------------------------------------------ snapshots
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as plain arrays, without anything of removed rows. The inverse is `from_arrays`."""
+        self.sweep()
+        vocabulary, run = self.postings.compacted()
+        spoken = np.unique(self.speakers)
+        names = [self.names.known[number - 1] for number in spoken.tolist() if number]
+        renumbered = spoken.searchsorted(self.speakers).astype(np.int32)
+        if not len(spoken) or spoken[0] != 0:
+            renumbered += 1
+        found: dict[str, NDArray[Any]] = {
+            "previous": self.previous,
+            "following": self.following,
+            "lengths": self.lengths,
+            "flags": self.flags,
+            "speakers": renumbered,
+            "stamps": self.stamps,
+            "space_of": self.space_of,
+            "alive": self.alive,
+            "run.starts": run.starts,
+            "run.links": run.links,
+            "run.counts": run.counts,
+            "session.ends": np.fromiter(self._ends.values(), np.int64, len(self._ends)),
+            **_packed("session.keys", self._ends),
+            **_packed("vocabulary", vocabulary),
+            **_packed("names", names),
+            **_packed("models", self.models),
+            **_packed("languages", sorted(self.languages)),
+        }
+        for number, space in enumerate(self.spaces, 1):
+            standing = self.space_of == number
+            found.update({f"space.{number}.{key}": value for key, value in space.arrays(standing).items()})
+        return found
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """An index that reads the given arrays, which it never changes."""
+        index = cls()
+        index._previous = Column(arrays["previous"])
+        index._following = Column(arrays["following"])
+        index._lengths = Column(arrays["lengths"])
+        index._flags = Column(arrays["flags"])
+        index._speakers = Column(arrays["speakers"])
+        index._stamps = Column(arrays["stamps"])
+        index._space_of = Column(arrays["space_of"])
+        index._alive = Column(arrays["alive"])
+        index.living = int(np.count_nonzero(arrays["alive"]))
+        index.words = int(arrays["lengths"].sum(dtype=np.int64))
+        vocabulary = _unpacked("vocabulary", arrays)
+        terms = np.arange(len(vocabulary), dtype=np.int32)
+        index.postings = Postings(
+            vocabulary, [Run(terms, arrays["run.starts"], arrays["run.links"], arrays["run.counts"])]
+        )
+        index.names = Names(_unpacked("names", arrays))
+        sessions = _unpacked("session.keys", arrays)
+        index._ends = dict(zip(sessions, arrays["session.ends"].tolist(), strict=True))
+        index.models = _unpacked("models", arrays)
+        index.languages = set(_unpacked("languages", arrays))
+        for number in range(1, len(index.models) + 1):
+            index.spaces.append(Space.from_arrays(under(f"space.{number}.", arrays)))
+        return index
+
+    def _columns(self) -> tuple[Column[Any], ...]:
+        """All columns by link."""
+        return (
+            self._previous,
+            self._following,
+            self._lengths,
+            self._flags,
+            self._speakers,
+            self._stamps,
+            self._space_of,
+            self._alive,
+        )
+
+    def nbytes(self) -> int:
+        """Bytes of RAM: arrays exactly, dictionaries by an estimate."""
+        arrays = sum(column.nbytes() for column in self._columns()) + sum(space.nbytes() for space in self.spaces)
+        return arrays + self.postings.nbytes() + self.names.nbytes() + 200 * len(self._ends)
+
+
+def _flags(doc: DocLike) -> int:
+    return (USER if doc.role == "user" else 0) | (LONG if len(doc.text) > LONG_CHARS else 0)
+
+
+def _packed(key: str, strings: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Strings as one array of UTF-8 bytes and one of lengths in characters."""
+    strings = list(strings)
+    data = np.frombuffer("".join(strings).encode("utf-8", "surrogatepass"), np.uint8)
+    return {key: data, f"{key}.lengths": np.array([len(each) for each in strings], np.uint32)}
+
+
+def _unpacked(key: str, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    text = arrays[key].tobytes().decode("utf-8", "surrogatepass")
+    ends = np.cumsum(arrays[f"{key}.lengths"], dtype=np.int64).tolist()
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,0 +1,148 @@
+"""Dot products of one query with many vectors, exactly, reading as little memory as a proof allows.
+
+Kept twice: as float16, which is the truth, and as int8 with one scale per vector, which is read first because
+it is half the memory traffic. The int8 score comes with a proven bound on its error; whoever ranks rescores
+what the bound cannot exclude, so that the result is that of an exhaustive float16 search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import simsimd
+from numpy.typing import NDArray
+
+from tacita.retrieval.column import Column
+
+Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
+
+SMALL: Final = 2_048
+"""Up to so many vectors, reading float16 at once is as fast as two passes."""
+
+MANY: Final = 4_096
+"""From so many vectors on, two threads are worth starting."""
+
+CHUNK: Final = 8_192
+"""Vectors that are converted at a time, to bound temporary memory."""
+
+
+class Matrix:
+    """Vectors of one kind: float16, their int8 codes and scales, and how far a code may be off."""
+
+    def __init__(
+        self, vectors: Halves, codes: NDArray[np.int8], scales: Floats, *, residual: float = 0.0, longest: float = 0.0
+    ) -> None:
+        self.vectors = Column(vectors)
+        self.codes = Column(codes)
+        self.scales = Column(scales)
+        self.residual = residual
+        """Largest |v - v8| so far."""
+        self.longest = longest
+        """Largest |v8| so far."""
+
+    @classmethod
+    def empty(cls, dimensions: int) -> Matrix:
+        return cls(np.zeros((0, dimensions), np.float16), np.zeros((0, dimensions), np.int8), np.zeros(0, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def extend(self, vectors: Halves) -> None:
+        for start in range(0, len(vectors), CHUNK):
+            chunk = vectors[start : start + CHUNK]
+            codes, scales = self._quantised(chunk)
+            self.vectors.extend(chunk)
+            self.codes.extend(codes)
+            self.scales.extend(scales)
+
+    def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
+        codes, scales = self._quantised(vectors)
+        self.vectors.writable()[at] = vectors
+        self.codes.writable()[at] = codes
+        self.scales.writable()[at] = scales
+
+    def _quantised(self, vectors: Halves) -> tuple[NDArray[np.int8], Floats]:
+        full = vectors.astype(np.float32)
+        scales = np.abs(full).max(axis=1) / np.float32(127)
+        scaled = full / np.maximum(scales, np.float32(1e-20))[:, None]
+        rounded = np.rint(scaled)
+        codes = rounded.astype(np.int8)
+        scaled -= rounded
+        squares = np.einsum("ij,ij->i", scaled, scaled)
+        lengths = np.einsum("ij,ij->i", rounded, rounded)
+        self.residual = max(self.residual, float((scales * np.sqrt(squares)).max(initial=0.0)))
+        self.longest = max(self.longest, float((scales * np.sqrt(lengths)).max(initial=0.0)))
+        return codes, scales
+
+    def exact(self, query: Halves, at: NDArray[np.int64] | None = None) -> Floats:
+        """Dot products with all vectors, or with some: float16 operands, float32 sums, shape `(n,)`."""
+        if at is None:
+            return _dots(query, self.vectors.rows)
+        if len(at) <= CHUNK:
+            return _dots(query, self.vectors.rows[at])
+        return np.concatenate([self.exact(query, at[start : start + CHUNK]) for start in range(0, len(at), CHUNK)])
+
+    def approximate(self, query: Coded) -> Floats:
+        """The same from the int8 codes; off by at most `error(query)`."""
+        dots = _dots(query.codes, self.codes.rows)
+        dots *= self.scales.rows
+        dots *= np.float32(query.scale)
+        return dots
+
+    def error(self, query: Coded) -> float:
+        """|q.v - q8.v8| <= |q - q8| |v8| + |q| |v - v8| (Cauchy and Schwarz), and a hair for float32 sums."""
+        return query.residual * self.longest + query.length * self.residual + 4e-6
+
+    def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+        """Plain arrays of all vectors, or of those at some positions."""
+
+        def chosen(rows: NDArray[Any]) -> NDArray[Any]:
+            return rows if at is None else rows[at]
+
+        return {
+            "vectors": chosen(self.vectors.rows),
+            "codes": chosen(self.codes.rows),
+            "scales": chosen(self.scales.rows),
+            "bounds": np.array([self.residual, self.longest]),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
+        residual, longest = arrays["bounds"].tolist()
+        return cls(arrays["vectors"], arrays["codes"], arrays["scales"], residual=residual, longest=longest)
+
+    def nbytes(self) -> int:
+        return self.vectors.nbytes() + self.codes.nbytes() + self.scales.nbytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A query vector as int8."""
+
+    codes: NDArray[np.int8]
+    scale: float
+    residual: float
+    """|q - q8|"""
+    length: float
+    """|q|"""
+
+    @classmethod
+    def of(cls, query: Halves) -> Coded:
+        full = query.astype(np.float64)
+        scale = float(np.abs(full).max()) / 127 or 1.0
+        rounded = np.rint(full / scale)
+        residual = float(np.linalg.norm(full - rounded * scale))
+        return cls(rounded.astype(np.int8), scale, residual, float(np.linalg.norm(full)))
+
+
+def _dots(query: NDArray[Any], rows: NDArray[Any]) -> Floats:
+    if not len(rows):
+        return np.zeros(0, np.float32)
+    threads = 2 if len(rows) >= MANY else 1
+    products = simsimd.cdist(query[None, :], rows, "dot", threads=threads)
+    dots: Floats = np.asarray(products)[0].astype(np.float32)
+    return dots

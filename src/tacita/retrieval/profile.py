@@ -1,0 +1,58 @@
+"""Every number that decides a ranking, in one named and frozen place. Where they come from:
+docs/adr/0040-retrieval.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ContextBM25F:
+    """How much a word counts, in the message itself and in its neighbours."""
+
+    saturation: float = 1.2
+    """BM25's k1: how soon more of the same word stops to matter."""
+    own_length: float = 0.5
+    """BM25's b for the message itself."""
+    context_length: float = 0.75
+    """BM25's b for its neighbours: a long answer lends little to the question before it."""
+    before: tuple[float, float] = (0.5, 0.25)
+    """What the message one and two places before lends."""
+    after: tuple[float, float] = (0.3, 0.15)
+    """What the message one and two places after lends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Weights of the signals. A weight of 0 turns a signal off."""
+
+    lexical: float = 0.45
+    dense: float = 0.55
+    role: float = 0.15
+    """For what the user said, over what an assistant answered."""
+    speaker: float = 0.0
+    """For the one speaker that the query names, against all others."""
+    window: float = 0.0
+    """For messages of the time that the query names."""
+    dates: float = 0.7
+    """Day, month and year words of the query that are those of the message's own date, beside the BM25F
+    score."""
+    lexical_floor: float = 0.0
+    """The lexical score that counts in full is at least this share of the best possible one."""
+    bm25f: ContextBM25F = field(default_factory=ContextBM25F)
+    short_message: float = 0.3
+    """Weight of the whole message's cosine, beside its best segment's, up to `limits` of a short message."""
+    long_message: float = 0.7
+    """The same for a long message, whose many segments would win by number."""
+    session_gap: int = 6 * 3600 * 1_000_000
+    """Microseconds of silence that end a session."""
+
+    @property
+    def total(self) -> float:
+        """The largest possible score, before division."""
+        return self.lexical + self.dense + self.role + self.speaker + self.window
+
+
+HYBRID: Final = Profile()
+"""Words, meaning, names and time together: the one setting for everything."""

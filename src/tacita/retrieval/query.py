@@ -1,0 +1,55 @@
+"""A query, taken apart once and searched in one vault or several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.retrieval.dates import DateWords, Window, date_words, window
+from tacita.retrieval.names import Names
+from tacita.retrieval.text import language, words
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query, taken apart."""
+
+    words: tuple[str, ...]
+    language: str
+    vector: NDArray[np.float16] | None
+    model: str
+    speakers: frozenset[str]
+    """Known names that it mentions."""
+    dates: DateWords
+    window: Window | None
+
+
+def prepare(
+    text: str,
+    vector: NDArray[np.float16] | NDArray[np.float32] | None = None,
+    model: str = "",
+    reference_time: int | None = None,
+    names: Names | None = None,
+) -> Query:
+    """Take a query apart.
+
+    Args:
+        text: the question.
+        vector: its embedding, shape (d,), unit length; None searches by words only.
+        model: name of the embedder that made it.
+        reference_time: what "yesterday" counts from, microseconds since 1970 UTC; None leaves such words
+        alone.
+        names: the speakers that the vault knows (`SearchIndex.names`).
+    """
+    found = words(text)
+    return Query(
+        words=tuple(found),
+        language=language(found),
+        vector=None if vector is None else np.ascontiguousarray(vector, np.float16),
+        model=model,
+        speakers=names.mentioned(found) if names is not None else frozenset(),
+        dates=date_words(found),
+        window=window(text, reference_time),
+    )

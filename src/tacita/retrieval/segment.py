@@ -1,0 +1,65 @@
+"""What is embedded for one message: the message itself and, when it is long enough, groups of its sentences.
+
+The vector of a whole message blurs a detail said in passing; a group of one or two sentences keeps it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tacita.limits import SEGMENTS
+
+GROUP_CHARS: Final = 100
+"""Sentences are joined until a group has this many characters."""
+
+LONGEST_CHARS: Final = 500
+"""A longer sentence is cut, at a space where there is one."""
+
+TAIL_CHARS: Final = 40
+"""A last group shorter than this joins the one before it."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f\u0964])\s*|\s*\n\s*")
+
+
+def message_text(text: str, name: str | None) -> str:
+    """What is embedded and indexed for a message: `Name: text` when the speaker has a name."""
+    return f"{name}: {text}" if name else text
+
+
+def segments(text: str, name: str | None) -> list[str]:
+    """Sentence groups of about 100 to 500 characters, each with the speaker's name, in order.
+
+    At most `limits.SEGMENTS`; what comes later is searched by the message's own vector. A message that is one
+    group gives that group alone, equal to `message_text` up to white space, and needs no vector of its own.
+    """
+    return [message_text(group, name) for group in _groups(text)[:SEGMENTS]]
+
+
+def _groups(text: str) -> list[str]:
+    groups: list[str] = []
+    current = ""
+    for sentence in _SENTENCE_END.split(text):
+        for piece in _cut(sentence.strip()):
+            current = f"{current} {piece}" if current else piece
+            if len(current) >= GROUP_CHARS:
+                groups.append(current)
+                current = ""
+    if current:
+        if groups and len(current) < TAIL_CHARS:
+            groups[-1] = f"{groups[-1]} {current}"
+        else:
+            groups.append(current)
+    return groups
+
+
+def _cut(sentence: str) -> list[str]:
+    pieces = []
+    while len(sentence) > LONGEST_CHARS:
+        space = sentence.rfind(" ", LONGEST_CHARS // 2, LONGEST_CHARS)
+        end = space if space > 0 else LONGEST_CHARS
+        pieces.append(sentence[:end])
+        sentence = sentence[end:].lstrip()
+    if sentence:
+        pieces.append(sentence)
+    return pieces
