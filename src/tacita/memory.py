@@ -17,7 +17,6 @@ from tacita.flows import forget, inspect, parse, prompt, recall, remember
 from tacita.flows.engine import Clock, Engine, system_clock
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
-from tacita.importers import read
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
     AddResult,
@@ -405,6 +404,8 @@ class Memory:
         self._usable()
         self._principal.require(Permission.WRITE)
         ids = _ids(user_id, agent_id, app_id, run_id)
+        from tacita.importers import read  # loaded only by those who import files
+
         entries = read(Path(records)) if isinstance(records, str | os.PathLike) else records
         return inspect.import_records(self._engine, self._principal, entries, ids, progress)
 

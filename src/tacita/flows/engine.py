@@ -25,7 +25,9 @@ Clock = Callable[[], int]
 State = VaultState[SearchIndex]
 Vault = OpenVault[SearchIndex]
 
-INDEX = IndexKind(SearchIndex.VERSION, SearchIndex, SearchIndex.from_arrays)
+INDEX_LAYOUT = "1"
+"""Bump when the arrays of `SearchIndex` change: older snapshots are then rebuilt."""
+INDEX = IndexKind(INDEX_LAYOUT, SearchIndex, SearchIndex.from_arrays)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

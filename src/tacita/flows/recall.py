@@ -67,7 +67,7 @@ def search(
             with vault.lock:
                 state = vault.state
                 mask = select(state, scope, filters, as_of=as_of)
-                prepared = prepare(query, vector, model, reference, index=state.index)
+                prepared = prepare(query, vector, model, reference, state.index.names)
                 ranked = rank(
                     state.index, prepared, allowed=mask, top_k=top_k, threshold=threshold, explain=explain
                 )
