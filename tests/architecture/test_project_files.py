@@ -19,7 +19,7 @@ def test_every_dependency_is_pinned_and_hashed_and_no_registry_is_named(path: Pa
     text = path.read_text(encoding="utf-8")
     assert "://" not in text
     entries = re.split(r"\n(?=[a-z0-9])", re.sub(r"(?m)^\s*#.*\n", "", text).strip(), flags=re.IGNORECASE)
-    assert len(entries) > 20
+    assert len(entries) >= (1 if path.name == "model.txt" else 20)
     for entry in entries:
         assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.!+]+( ;[^\\]*)? \\\n", entry), entry.split("\n")[0]
         assert "--hash=sha256:" in entry, entry.split("\n")[0]
