@@ -53,9 +53,7 @@ def _fenced_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     home = tmp_path / "user-home"
     home.mkdir()
     for name in [name for name in os.environ if name.startswith("TACITA_")]:
-        # The model is the one thing that is shared: read only, and too large to copy for every test.
-        if name != "TACITA_MODELS":
-            monkeypatch.delenv(name)
+        monkeypatch.delenv(name)
     monkeypatch.setenv("TACITA_HOME", str(tmp_path / "tacita-home"))
     for name in ("HOME", "USERPROFILE", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(home))
