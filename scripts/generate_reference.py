@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "tacita"
@@ -19,7 +20,7 @@ TARGET = ROOT / "docs" / "reference"
 NOTE = "<!-- Written by scripts/generate_reference.py. Edit the docstrings, then `make format`. -->\n\n"
 
 PAGES: dict[str, tuple[str, str, list[str]]] = {
-    # file: (title, what it is for, modules whose public classes and functions it shows)
+    # file: (title, what it is for, modules whose public classes and functions it shows, or `module:some,of,them`)
     "memory.md": (
         "Memory",
         "The public face. `AsyncMemory` has the same verbs, arguments and results: `await` them, and walk iterators "
@@ -27,6 +28,11 @@ PAGES: dict[str, tuple[str, str, list[str]]] = {
         ["memory"],
     ),
     "values.md": ("Values", "What the verbs take and give.", ["items"]),
+    "settings.md": (
+        "Settings",
+        "What a config file or a dict for `Memory.from_config` may hold, and who goes first.",
+        ["config:Settings,Plugins"],
+    ),
     "ports.md": (
         "Ports",
         "What a provider of stores, keys or models writes. `tacita.testing` has the contract that it must pass.",
@@ -169,9 +175,11 @@ def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def kind(node: ast.stmt) -> str:
-    """The type of a field or property; the value where there is only a value, as in an enumeration."""
-    what = getattr(node, "annotation", None) or getattr(node, "returns", None) or getattr(node, "value", None)
-    return ast.unparse(what) if isinstance(what, ast.AST) else ""
+    """The type of a field or property and its default; only the value in an enumeration."""
+    what = getattr(node, "annotation", None) or getattr(node, "returns", None)
+    value = getattr(node, "value", None)
+    parts = [ast.unparse(part) for part in (what, value) if isinstance(part, ast.AST)]
+    return " = ".join(parts)
 
 
 def cell(text: str) -> str:
@@ -181,8 +189,11 @@ def cell(text: str) -> str:
 def page(title: str, purpose: str, modules: list[str]) -> str:
     """A page for the public classes and functions of some modules."""
     text = f"# {title}\n\n{purpose}\n\n"
-    for name in modules:
+    for entry in modules:
+        name, _, some = entry.partition(":")
         for node, docstring in documented(module(name).body):
+            if some and getattr(node, "name", None) not in some.split(","):
+                continue
             if isinstance(node, ast.ClassDef):
                 text += klass(node, docstring)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -218,11 +229,38 @@ def limits_page() -> str:
     return text
 
 
+def cli_page() -> str:
+    """Every command with its arguments and options, as the program itself would print them."""
+    import typer
+
+    from tacita.surfaces.cli import app
+
+    def lines(name: str, command: Any) -> Iterator[str]:
+        yield f"## `{name}`\n\n{inspect.cleandoc(command.help or '')}\n\n"
+        rows = [(spelled(p), cell(getattr(p, "help", None) or "")) for p in command.params if p.name != "help"]
+        if rows:
+            yield "| | |\n|---|---|\n" + "".join(f"| {left} | {right} |\n" for left, right in rows) + "\n"
+        for child, inner in getattr(command, "commands", {}).items():
+            if not inner.hidden:
+                yield from lines(f"{name} {child}", inner)
+
+    def spelled(parameter: Any) -> str:
+        if parameter.param_type_name == "argument":
+            name = (parameter.metavar or parameter.name).strip("[]").upper()
+            return f"`{name}`" if parameter.required else f"`[{name}]`"
+        return ", ".join(f"`{option}`" for option in (*parameter.opts, *parameter.secondary_opts))
+
+    return "# Command line\n\nThe program's own help, `tacita COMMAND --help`, says the same.\n\n" + "".join(
+        lines("tacita", typer.main.get_command(app))
+    )
+
+
 def pages() -> dict[str, str]:
     """Every page by file name."""
     made = {file: page(*what) for file, what in PAGES.items()}
     made["errors.md"] = errors_page()
     made["limits.md"] = limits_page()
+    made["cli.md"] = cli_page()
     everything = "\n".join(made.values())
     if missing := [n for n in public_names() if not n.startswith("_") and f"`{n}`" not in everything]:
         raise SystemExit(f"public but on no page of the reference: {', '.join(missing)}")
