@@ -69,8 +69,8 @@ def test_there_is_source_to_read() -> None:
 
 
 def test_only_hazmat_touches_primitives_and_randomness() -> None:
-    roots = {"cryptography", "hmac", "hashlib", "secrets", "_hashlib", "_hmac", "_random", "ssl", "uuid"}
-    randomness = {"os.urandom", "os.getrandom", "numpy.random", "np.random"}
+    roots = {"cryptography", "hmac", "hashlib", "secrets", "_hashlib", "_hmac", "_random", "ssl"}
+    randomness = {"os.urandom", "os.getrandom", "numpy.random", "np.random"} | {f"uuid.uuid{n}" for n in (1, 3, 4, 5)}
     # `random.uniform` may choose how long to wait; nothing else of that module has a use here.
     randomness |= {f"random.{name}" for name in dir(random) if name != "uniform"}
     offences(
