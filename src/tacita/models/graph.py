@@ -1,7 +1,7 @@
-"""Writes the ONNX graph of a BERT encoder as bytes. The graph holds no weights: the session is given those apart.
+"""Writes the ONNX graph of a BERT encoder as bytes. The graph holds no weights: it says where they lie in a checkpoint.
 
 ONNX files are protocol buffers, and the little of that encoding which a graph needs fits on this page; so the graph is
-made in a millisecond at each load instead of being stored, and the `onnx` package is needed by the tests only.
+made anew at each load, in a few milliseconds, and the `onnx` package is needed by the tests only.
 Field numbers are those of onnx.proto (IR version 9). The operators are onnxruntime's own fused ones, so that no
 optimiser pass has to recognise a pattern.
 """
@@ -9,7 +9,7 @@ optimiser pass has to recognise a pattern.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 FLOAT, INT32 = 1, 6
@@ -29,11 +29,21 @@ class BertShape:
     epsilon: float = 1e-12
 
 
-def bert_graph(shape: BertShape, weights: dict[str, tuple[int, ...]]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A float32 tensor inside a file that lies in the folder which the session is told."""
+
+    file: str
+    offset: int
+    length: int
+    dims: tuple[int, ...]
+
+
+def bert_graph(shape: BertShape, weights: Mapping[str, Stored]) -> bytes:
     """An encoder with inputs `ids` int32 (b, s), `lengths` int32 (b,), `shares` float (b, 1, s).
 
     Outputs are `tokens` (b, s, hidden), the last layer, and `pooled` (b, 1, hidden), its mean weighted by `shares`.
-    `weights` gives the dimensions of each tensor; names are those of a Hugging Face BERT checkpoint.
+    `weights` has the tensors of a Hugging Face BERT checkpoint under their own names.
     """
     g = _Graph(weights)
     g.node("Sub", ["ids", "ids"], "types", domain="")
@@ -79,7 +89,7 @@ def _layer(g: _Graph, shape: BertShape, layer: int, x: str, out: str) -> str:
 
 @dataclass(slots=True)
 class _Graph:
-    weights: dict[str, tuple[int, ...]]
+    weights: Mapping[str, Stored]
     nodes: list[bytes] = field(default_factory=list)
     used: dict[str, bytes] = field(default_factory=dict)
 
@@ -108,12 +118,11 @@ class _Graph:
 _Value = tuple[str, int, tuple[str | int, ...]]
 
 
-def _initializer(name: str, dims: tuple[int, ...]) -> bytes:
-    # A TensorProto whose bytes are elsewhere. onnxruntime asks for a location and never opens it: the session is given
-    # the array itself under this name.
-    elsewhere = _text(1, "location") + _text(2, "memory")
-    sizes = b"".join(_int(1, n) for n in dims)
-    return b"".join((sizes, _int(2, FLOAT), _text(8, name), _bytes(13, elsewhere), _int(14, _EXTERNAL)))
+def _initializer(name: str, stored: Stored) -> bytes:
+    place = {"location": stored.file, "offset": str(stored.offset), "length": str(stored.length)}
+    elsewhere = b"".join(_bytes(13, _text(1, key) + _text(2, value)) for key, value in place.items())
+    sizes = b"".join(_int(1, n) for n in stored.dims)
+    return b"".join((sizes, _int(2, FLOAT), _text(8, name), elsewhere, _int(14, _EXTERNAL)))
 
 
 def _attribute(name: str, value: float) -> bytes:

@@ -1,7 +1,6 @@
 """`local:minilm`: all-MiniLM-L6-v2 in fp32, run straight from the published checkpoint.
 
-The two files that decide a vector are pinned by their SHA-256. They are checked at every load, and the bytes that were
-checked are the bytes that run.
+The two files that decide a vector are pinned by their SHA-256 and checked at every load, before they are parsed.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.errors import ConfigError
-from tacita.hazmat import sha256
-from tacita.models.graph import BertShape, bert_graph
-from tacita.models.runtime import LocalEmbedder, WordPieces, open_session
+from tacita.hazmat import sha256_file
+from tacita.models.graph import BertShape, Stored, bert_graph
+from tacita.models.runtime import LocalEmbedder, WordPieces, import_onnxruntime, open_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -80,15 +79,18 @@ class MiniLM(LocalEmbedder):
         return self._folder
 
     def _load(self) -> _Bert:
-        # Reading and hashing 90 MB takes as long as importing the libraries; side by side they cost half.
+        # Hashing 90 MB takes as long as importing the libraries and the vocabulary; side by side they cost half.
         with ThreadPoolExecutor(1) as beside:
-            checkpoint = beside.submit(read_pinned, self._folder, WEIGHTS)
-            import onnxruntime  # noqa: F401
-
+            session = beside.submit(self._open)
+            import_onnxruntime()
             pieces = WordPieces(read_pinned(self._folder, TOKENIZER), LONGEST)
-            weights = tensors(checkpoint.result())
-        graph = bert_graph(_SHAPE, {name: array.shape for name, array in weights.items()})
-        return _Bert(pieces, open_session(graph, self._threads, weights))
+            return _Bert(pieces, session.result())
+
+    def _open(self) -> InferenceSession:
+        verify(self._folder, WEIGHTS)
+        # onnxruntime refuses a file that a link leads out of its folder to, and installers and caches use such links.
+        checkpoint = (self._folder / WEIGHTS.file).resolve()
+        return open_session(bert_graph(_SHAPE, tensors(checkpoint)), self._threads, weights=checkpoint.parent)
 
 
 class _Bert:
@@ -117,28 +119,32 @@ def holds_model(folder: Path) -> bool:
     return all((folder / pin.file).is_file() for pin in (WEIGHTS, TOKENIZER))
 
 
-def read_pinned(folder: Path, pin: Pin) -> bytes:
-    """The bytes of a pinned file. Raises ConfigError if they cannot be read or are not the pinned ones."""
+def verify(folder: Path, pin: Pin) -> None:
+    """Raises ConfigError if a pinned file cannot be read or is not the pinned one."""
     path = folder / pin.file
     try:
-        content = path.read_bytes() if path.stat().st_size == pin.bytes else b""
+        same = path.stat().st_size == pin.bytes and sha256_file(path) == pin.sha256
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    if sha256(content).hex() != pin.sha256:
-        raise ConfigError(
-            f"{path} is not the file that Tacita was built for (its SHA-256 differs): run `tacita models fetch`"
-        )
-    return content
+    if not same:
+        raise ConfigError(f"{path} is not the file that Tacita was built for: run `tacita models fetch`")
 
 
-def tensors(checkpoint: bytes) -> dict[str, NDArray[np.float32]]:
-    """The float32 tensors of a safetensors file as views: 8 bytes of header length, JSON header, raw data."""
-    start = 8 + int.from_bytes(checkpoint[:8], "little")
-    header: dict[str, Any] = json.loads(checkpoint[8:start])
-    found: dict[str, NDArray[np.float32]] = {}
-    for name, entry in header.items():
-        if name.startswith(("embeddings.", "encoder.")) and entry["dtype"] == "F32":
+def read_pinned(folder: Path, pin: Pin) -> bytes:
+    """The bytes of a pinned file. Raises ConfigError as `verify` does."""
+    verify(folder, pin)
+    return (folder / pin.file).read_bytes()
+
+
+def tensors(checkpoint: Path) -> dict[str, Stored]:
+    """Where the float32 tensors of a safetensors file lie: 8 bytes of header length, a JSON header, raw data."""
+    with checkpoint.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+        start = file.tell()
+    found: dict[str, Stored] = {}
+    entries: dict[str, Any] = json.loads(header)
+    for name, entry in entries.items():
+        if name != "__metadata__" and entry["dtype"] == "F32":
             begin, end = entry["data_offsets"]
-            flat = np.frombuffer(checkpoint, "<f4", (end - begin) // 4, start + begin)
-            found[name] = flat.reshape(entry["shape"])
+            found[name] = Stored(checkpoint.name, start + begin, end - begin, tuple(entry["shape"]))
     return found

@@ -5,11 +5,14 @@ No model is described here and no file is looked for; nothing keeps or logs a te
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -75,10 +78,13 @@ class LocalEmbedder(ABC):
             ModelError: the model gave something that is no vector.
         """
         encoder = self._ready()
-        rows = np.empty((len(texts), self._dimensions), np.float32)
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            self._embed(encoder, texts[start : start + _TEXTS_AT_ONCE], rows[start : start + _TEXTS_AT_ONCE])
-        return rows
+        # A short turn and its only sentence are the same text: each is run once.
+        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        distinct = list(place)
+        rows = np.empty((len(distinct), self._dimensions), np.float32)
+        for start in range(0, len(distinct), _TEXTS_AT_ONCE):
+            self._embed(encoder, distinct[start : start + _TEXTS_AT_ONCE], rows[start : start + _TEXTS_AT_ONCE])
+        return rows if len(distinct) == len(texts) else rows[[place[text] for text in texts]]
 
     def _embed(self, encoder: Encoder, texts: Sequence[str], rows: NDArray[np.float32]) -> None:
         pieces = [encoder.pieces(text) for text in texts]
@@ -108,12 +114,12 @@ class LocalEmbedder(ABC):
         # session's destructor. The child keeps the old session unused and loads its own.
         self._lock = threading.Lock()
         if self._encoder is not None:
-            _orphans.append(self._encoder)
+            # One reference that nothing ever drops, not even the interpreter when it ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._encoder))
             self._encoder = None
 
 
 _living: weakref.WeakSet[LocalEmbedder] = weakref.WeakSet()
-_orphans: list[Encoder] = []
 
 
 def _forget_sessions() -> None:
@@ -142,27 +148,48 @@ def default_threads() -> int:
     return min(available, MAX_THREADS)
 
 
-def open_session(
-    model: bytes, threads: int | None, weights: Mapping[str, NDArray[np.float32]] | None = None
-) -> InferenceSession:
-    """An onnxruntime session on the CPU, silent and without telemetry. `weights` are arrays for external tensors.
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, imported so that it reports to nobody.
+
+    From 1.29 on its wheels start a thread at import that keeps a device identifier and a database under the user's
+    cache folder and uploads process, model and timing data to its maker. The variable is their documented full
+    opt-out, but only if it is set before the first import; the API call that exists comes too late.
+    """
+    if "onnxruntime" not in sys.modules:
+        # Straight into the C environment, which is what the library reads. A write: settings are still read by
+        # `tacita.config` only.
+        os.putenv("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    # For the case that the host imported it first, and for Windows, where events go to the system's tracing.
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def open_session(model: bytes, threads: int | None, *, weights: Path | None = None) -> InferenceSession:
+    """An onnxruntime session on the CPU, silent and without telemetry.
+
+    `weights` is the folder of the files that the model keeps tensors in. They are mapped, not copied: processes share
+    them. As with any mapped library, replacing such a file is safe and overwriting it in place is not.
 
     Raises:
         ConfigError: onnxruntime refuses the model.
     """
-    import onnxruntime as ort
+    ort = import_onnxruntime()
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
-    # A spinning thread eats a core that the search needs a millisecond later.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Between two operators of a run a thread waits a moment on the processor, because waking it costs more than many
+    # an operator takes. A long wait, onnxruntime's default, doubles a query's time as soon as other work wants the
+    # processor, and one that goes on after the run takes it from the search.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if weights is not None:
-        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
-        options.add_external_initializers(list(weights), values)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
