@@ -81,13 +81,14 @@ def moment(text: str) -> datetime:
     if text not in _moments:
         cleaned = re.sub(r"(\d)-(\d)", r"\1 \2", text.replace("-", " "))
         parsed = dateparser.parse(cleaned, languages=["en"]) if text else None
-        _moments[text] = (parsed or datetime(2020, 1, 1)).replace(tzinfo=UTC)
+        _moments[text] = (parsed or datetime(2020, 1, 1, tzinfo=UTC)).replace(tzinfo=UTC)
     return _moments[text]
 
 
 def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("metrics", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

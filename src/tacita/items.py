@@ -59,15 +59,15 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
         identity = getattr(self, "id", None)
         return f"<{type(self).__name__}{f' {identity}' if isinstance(identity, str) else ''}>"
 
-    def __rich_repr__(self) -> Iterator[object]:
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         # msgspec would hand every field to rich, and rich prints locals in tracebacks.
-        return iter(())
+        return []
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} holds private text and cannot be pickled; use to_dict() on purpose")
 
 
-class Subject(Value):
+class Subject(Value, frozen=True, kw_only=True):
     """Whose memory it is."""
 
     kind: SubjectKind
@@ -77,7 +77,7 @@ class Subject(Value):
         return f"<Subject {self.kind}>"
 
 
-class Scope(Value):
+class Scope(Value, frozen=True, kw_only=True):
     """A subject and the labels that narrow it, as the caller gave them. Ids are opaque; `*` is just a character."""
 
     tenant: str
@@ -104,7 +104,7 @@ class Scope(Value):
         return f"<Scope {'+'.join(self.ids) or 'nobody'}>"
 
 
-class Message(Value):
+class Message(Value, frozen=True, kw_only=True):
     """One thing somebody said, validated."""
 
     role: str
@@ -117,7 +117,7 @@ class Message(Value):
     idempotency_key: str | None = None
 
 
-class Item(Value):
+class Item(Value, frozen=True, kw_only=True):
     """One memory as it stands now."""
 
     id: str
@@ -151,7 +151,7 @@ class Item(Value):
         return f"{self.timestamp:%Y-%m-%d %H:%M}  {speaker}: {self.text}"
 
 
-class Signal(Value):
+class Signal(Value, frozen=True, kw_only=True):
     """One reason for a hit's place: raw value, rank among the vault's rows (1 is best), weight and contribution."""
 
     name: str
@@ -161,7 +161,7 @@ class Signal(Value):
     contribution: float
 
 
-class Hit(Value):
+class Hit(Value, frozen=True, kw_only=True):
     """An item that a search found. `str(hit)` shows its text; `repr(hit)` does not."""
 
     item: Item
@@ -215,7 +215,7 @@ class Hit(Value):
         return plain
 
 
-class Change(Value):
+class Change(Value, frozen=True, kw_only=True):
     """One entry of an item's history."""
 
     event: Literal["added", "updated", "deleted", "expired"]
@@ -227,7 +227,7 @@ class Change(Value):
     seq: int
 
 
-class Added(Value):
+class Added(Value, frozen=True, kw_only=True):
     """What became of one message of an `add`."""
 
     id: str
@@ -235,7 +235,7 @@ class Added(Value):
     """`unchanged` when its idempotency key was already there."""
 
 
-class AddResult(Value):
+class AddResult(Value, frozen=True, kw_only=True):
     """What an `add` did, one entry per message in order."""
 
     results: tuple[Added, ...]
@@ -244,14 +244,14 @@ class AddResult(Value):
     def ids(self) -> list[str]:
         return [result.id for result in self.results]
 
-    def __iter__(self) -> Iterator[Added]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Added]:
         return iter(self.results)
 
     def __len__(self) -> int:
         return len(self.results)
 
 
-class SearchResult(Value):
+class SearchResult(Value, frozen=True, kw_only=True):
     """Hits, best first."""
 
     hits: tuple[Hit, ...]
@@ -260,7 +260,7 @@ class SearchResult(Value):
     warnings: tuple[str, ...] = ()
     """What the caller should know: missing vectors, lexical search only."""
 
-    def __iter__(self) -> Iterator[Hit]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
 
     def __len__(self) -> int:
@@ -277,7 +277,7 @@ class SearchResult(Value):
         }
 
 
-class ContextBlock(Value):
+class ContextBlock(Value, frozen=True, kw_only=True):
     """A block to paste into a prompt. `str(block)` is the text."""
 
     text: str
@@ -293,7 +293,7 @@ class ContextBlock(Value):
         return self.text
 
 
-class Page(Value):
+class Page(Value, frozen=True, kw_only=True):
     """One page of items; pass `next_cursor` to get the next, None means there is none."""
 
     items: tuple[Item, ...]
@@ -301,14 +301,14 @@ class Page(Value):
     total: int
     """Items in the scope that pass the filters."""
 
-    def __iter__(self) -> Iterator[Item]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Item]:
         return iter(self.items)
 
     def __len__(self) -> int:
         return len(self.items)
 
 
-class DeleteReceipt(Value):
+class DeleteReceipt(Value, frozen=True, kw_only=True):
     """Counts of what a deletion removed. Raised as an error instead when they do not match."""
 
     ids: tuple[str, ...]
@@ -317,7 +317,7 @@ class DeleteReceipt(Value):
     at: datetime
 
 
-class EraseReceipt(Value):
+class EraseReceipt(Value, frozen=True, kw_only=True):
     """Counts of what an erasure removed. Nothing of the vault can be opened again."""
 
     keys_destroyed: int
@@ -328,7 +328,7 @@ class EraseReceipt(Value):
     at: datetime
 
 
-class ImportReport(Value):
+class ImportReport(Value, frozen=True, kw_only=True):
     """What an import did, and the lines it could not read."""
 
     added: int
@@ -337,7 +337,7 @@ class ImportReport(Value):
     """(line number from 1, reason without content)."""
 
 
-class VaultProblem(Value):
+class VaultProblem(Value, frozen=True, kw_only=True):
     """One thing that `verify` found wrong."""
 
     vault: str
@@ -346,7 +346,7 @@ class VaultProblem(Value):
     problem: str
 
 
-class VerifyReport(Value):
+class VerifyReport(Value, frozen=True, kw_only=True):
     """What `verify` walked."""
 
     vaults: int
@@ -360,7 +360,7 @@ class VerifyReport(Value):
         return not self.problems
 
 
-class Stats(Value):
+class Stats(Value, frozen=True, kw_only=True):
     """Counts for one scope, or for the whole home."""
 
     vaults: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
@@ -462,7 +462,7 @@ class Memory:
             finally:
                 self._parts.close()
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Self:
         self._usable()
         return self
 

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Condition, Lock, Thread
 
-from tacita.errors import HeadMoved, Tampered, TacitaError
+from tacita.errors import HeadMoved, TacitaError, Tampered
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor
-from tacita.vault.events import AuditEntry, Audited, decode, encode
+from tacita.vault.events import Audited, AuditEntry, decode, encode
 from tacita.vault.format import VaultKeys
 from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog

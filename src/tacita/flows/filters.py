@@ -179,8 +179,9 @@ def evaluate(node: Term | Group, state: State) -> Mask:
         return _evaluate_term(node, state)
     masks = [evaluate(part, state) for part in node.parts]
     if node.kind == "all":
-        return np.logical_and.reduce(masks)
-    combined = np.logical_or.reduce(masks)
+        every: Mask = np.all(masks, axis=0)
+        return every
+    combined: Mask = np.any(masks, axis=0)
     return combined if node.kind == "any" else ~combined
 
 
@@ -189,12 +190,12 @@ def _evaluate_term(term: Term, state: State) -> Mask:
     if term.field in _NAMES:
         # One test for each distinct name, then one gather: independent of the number of rows.
         passed = [term.negative if name is None else term.test(name) for name in state.names]
-        return np.array(passed, np.bool_)[rows[term.field]]
+        return np.asarray(np.array(passed, np.bool_)[rows[term.field]])
     if term.field in _TIMES or term.field in _NUMBERS:
         values, inverse = np.unique(rows[term.field], return_inverse=True)
         nullable = term.field == "expires_at"
         passed = [term.negative if nullable and value == NEVER else term.test(value) for value in values.tolist()]
-        return np.array(passed, np.bool_)[inverse]
+        return np.asarray(np.array(passed, np.bool_)[inverse])
     column = state.texts if term.field == "text" else state.metadata_column(term.field.removeprefix("metadata."))
     return np.fromiter(
         (term.negative if value is _MISSING or value is None else term.test(value) for value in column), np.bool_, len(column)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tacita.access.principal import Principal
 from tacita.errors import InvalidInput, KeyUnavailable
-from tacita.flows.engine import Engine, State, Vault, microseconds, moment, subject_of
+from tacita.flows.engine import Engine, State, microseconds, moment, subject_of
 from tacita.flows.filters import Group, Mask, evaluate
 from tacita.flows.ids import format_id, no_such_item
 from tacita.items import (
@@ -30,7 +30,7 @@ from tacita.items import (
     lowest_trust,
 )
 from tacita.ports.models import checked_embed
-from tacita.retrieval.search import Query, Ranked, prepare, rank
+from tacita.retrieval.search import Ranked, prepare, rank
 from tacita.vault.events import ItemAdded, ItemUpdated
 from tacita.vault.fold import NEVER
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -141,9 +142,13 @@ def reembed(
             for (item_id, seq, _), embedding in zip(work, embeddings, strict=True)
             if embedding is not None
         ]
-        vault.transact(lambda state, events=events: Change(None, [e for e in events if e.id in state.by_id]))
+        vault.transact(partial(_still_there, events))
         done += len(work)
         progress(len(work))
+
+
+def _still_there(events: Sequence[ItemReembedded], state: State) -> Change[None]:
+    return Change(None, [event for event in events if event.id in state.by_id])
 
 
 def stale_rows(state: State, model: str) -> list[int]:
@@ -206,7 +211,10 @@ def _record(
         embedding=embedding,
         idempotency=tag[0] if tag else None,
         fingerprint=tag[1] if tag else None,
-        **scope.ids,
+        user_id=scope.user_id,
+        agent_id=scope.agent_id,
+        app_id=scope.app_id,
+        run_id=scope.run_id,
     )
 
 

@@ -51,6 +51,8 @@ class OnnxFolder(LocalEmbedder):
         self._model = next((folder / name for name in _MODEL_FILES if (folder / name).is_file()), None)
         if self._model is None or not (folder / "tokenizer.json").is_file():
             raise ConfigError(f"{folder} does not hold tokenizer.json and {' or '.join(_MODEL_FILES)}")
+        if not isinstance(_json(folder / "tokenizer.json").get("model"), dict):
+            raise ConfigError(f"{folder / 'tokenizer.json'} does not describe a tokenizer")
         _refuse_unknown_modules(folder)
         pooling = _json(folder / "1_Pooling" / "config.json")
         config = _json(folder / "config.json")

@@ -29,6 +29,9 @@ MAX_THREADS = 4
 BATCH_PIECES = 1024
 """Word pieces in one run, padding included: enough to fill the matrix kernels, small enough for the caches."""
 
+CHARS_PER_PIECE = 32
+"""Of a text, no more than this many characters for each piece that the model can take are looked at: about 4 are used."""
+
 _TEXTS_AT_ONCE = 1024
 
 
@@ -169,8 +172,9 @@ def import_onnxruntime() -> Any:
 def open_session(model: bytes, threads: int | None, *, weights: Path | None = None) -> InferenceSession:
     """An onnxruntime session on the CPU, silent and without telemetry.
 
-    `weights` is the folder of the files that the model keeps tensors in. They are mapped, not copied: processes share
-    them. As with any mapped library, replacing such a file is safe and overwriting it in place is not.
+    `weights` is the folder of the files that the model keeps tensors in; without it there may be none. They are mapped,
+    not copied: processes share them. As with any mapped library, replacing such a file is safe and overwriting it in
+    place is not.
 
     Raises:
         ConfigError: onnxruntime refuses the model.
@@ -188,8 +192,9 @@ def open_session(model: bytes, threads: int | None, *, weights: Path | None = No
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    if weights is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))
+    # Without a folder onnxruntime would look for such files in the current one.
+    folder = os.devnull if weights is None else str(weights)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -201,18 +206,18 @@ class WordPieces:
     """A Hugging Face tokeniser: text to ids with the model's special tokens, cut to `longest`."""
 
     def __init__(self, description: bytes, longest: int) -> None:
-        """`description` is the content of a `tokenizer.json`. Raises ConfigError if it is not one."""
+        """`description` is the content of a `tokenizer.json`."""
         from tokenizers import Tokenizer
 
-        try:
-            self._tokenizer: Any = Tokenizer.from_str(description.decode("utf-8"))
-        except UnicodeDecodeError:
-            raise ConfigError("tokenizer.json is not UTF-8") from None
+        # Tokenising 64 KB to keep the first thousand characters would take longer than running the model.
+        self._chars = longest * CHARS_PER_PIECE
+        self._tokenizer: Any = Tokenizer.from_str(description.decode("utf-8"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(longest)
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text. Unpaired surrogates count as replacement characters."""
+        text = text[: self._chars]
         try:
             text.encode()
         except UnicodeEncodeError:

@@ -23,7 +23,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
         return iter(())
 
 
-class Embedding(_Record, kw_only=True):
+class Embedding(_Record, frozen=True, kw_only=True):
     """Vectors of one text: the message first, then its sentence segments if there are several."""
 
     model: str
@@ -33,7 +33,7 @@ class Embedding(_Record, kw_only=True):
     """Little-endian float16, row after row."""
 
 
-class ItemRecord(_Record, kw_only=True):
+class ItemRecord(_Record, frozen=True, kw_only=True):
     """One version of an item. Times are microseconds since 1970 in UTC; ids are 16 raw bytes."""
 
     id: bytes
@@ -59,23 +59,23 @@ class ItemRecord(_Record, kw_only=True):
     """Keyed tag of the content that came with that key."""
 
 
-class _Event(_Record, kw_only=True, tag_field="e"):
+class _Event(_Record, frozen=True, kw_only=True, tag_field="e"):
     at: int
     actor: str
     purpose: str | None = None
 
 
-class ItemAdded(_Event, kw_only=True, tag="added"):
+class ItemAdded(_Event, frozen=True, kw_only=True, tag="added"):
     item: ItemRecord
 
 
-class ItemUpdated(_Event, kw_only=True, tag="updated"):
+class ItemUpdated(_Event, frozen=True, kw_only=True, tag="updated"):
     """A new version replaces the current one, which stays readable for the past."""
 
     item: ItemRecord
 
 
-class ItemDeleted(_Event, kw_only=True, tag="deleted"):
+class ItemDeleted(_Event, frozen=True, kw_only=True, tag="deleted"):
     """The item is gone; `purged` names the rows whose ciphertext went in the same transaction."""
 
     id: bytes
@@ -83,7 +83,7 @@ class ItemDeleted(_Event, kw_only=True, tag="deleted"):
     reason: Literal["deleted", "expired"] = "deleted"
 
 
-class ItemReembedded(_Event, kw_only=True, tag="reembedded"):
+class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
     """New vectors for the version that was written at `seq`."""
 
     id: bytes
@@ -91,7 +91,7 @@ class ItemReembedded(_Event, kw_only=True, tag="reembedded"):
     embedding: Embedding
 
 
-class AuditEntry(_Record, kw_only=True):
+class AuditEntry(_Record, frozen=True, kw_only=True):
     """Who did what, when and why, in an audit log. Never content."""
 
     at: int
@@ -103,7 +103,7 @@ class AuditEntry(_Record, kw_only=True):
     purpose: str | None = None
 
 
-class Audited(_Event, kw_only=True, tag="audited"):
+class Audited(_Event, frozen=True, kw_only=True, tag="audited"):
     """A batch of audit entries, in a tenant's audit log."""
 
     entries: tuple[AuditEntry, ...]

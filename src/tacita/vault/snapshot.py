@@ -57,7 +57,7 @@ def write(
     # A structured dtype's str is opaque ("|V86"); its layout is fixed by LAYOUT.
     manifest = msgspec.msgpack.encode(_Manifest(LAYOUT, index_version, described, state.columns()))
     upto_seq = len(chains) // 32 - 1
-    buffers = [len(manifest).to_bytes(8), manifest]
+    buffers: list[Any] = [len(manifest).to_bytes(8), manifest]
     buffers += [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays.values()]
     store.write_snapshot(keys.vault_id, upto_seq, _seal_parts(keys, upto_seq, buffers))
 
@@ -138,7 +138,7 @@ def read(
         arrays = {}
         for name, dtype, shape in manifest.arrays:
             array = np.empty(shape, ROW if name == "rows" else np.dtype(dtype))
-            reader.fill(memoryview(array.reshape(-1).view(np.uint8)))
+            reader.fill(array.reshape(-1).view(np.uint8).data)
             arrays[name] = array
     except (Tampered, msgspec.MsgspecError) as error:
         log.warning("vault %s: snapshot not usable, rebuilding from the log (%s)", keys.name, type(error).__name__)

@@ -1,0 +1,466 @@
+"""The `tacita` command. Each command builds a plain request, lets `operations` run it and shows the response."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from tacita import __version__
+from tacita.config import Settings
+from tacita.errors import InvalidInput, TacitaError
+from tacita.operations import ERROR_TABLE, Response, execute, mapping_of, stream
+from tacita.surfaces.render import show
+
+app = typer.Typer(
+    help="Long-term memory for AI agents, sealed under a key for each person.",
+    no_args_is_help=True,
+    # Typer's own tracebacks print local variables, and those hold people's words.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(help="Where each setting comes from.", no_args_is_help=True)
+models_app = typer.Typer(help="Embedding models on this machine.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(models_app, name="models")
+
+
+class _Options:
+    """The global options of this run."""
+
+    home: Path | None = None
+    config: Path | None = None
+    embedder: str | None = None
+    json: bool = False
+
+
+options = _Options()
+
+User = Annotated[str | None, typer.Option("--user", "--user-id", "-u", help="Whose memory: a person.")]
+Agent = Annotated[str | None, typer.Option("--agent", "--agent-id", help="An agent.")]
+App = Annotated[str | None, typer.Option("--app", "--app-id", help="An app or team.")]
+Run = Annotated[str | None, typer.Option("--run", "--run-id", help="A session.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Filter = Annotated[str | None, typer.Option("--filter", help='JSON, e.g. {"metadata.topic": "health"}.')]
+ItemId = Annotated[str, typer.Argument(help="Id of the item.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="What was valid then (ISO 8601).")]
+Reference = Annotated[str | None, typer.Option("--reference-time", help='What "yesterday" counts from.')]
+
+
+@app.callback()
+def _global(
+    home: Annotated[Path | None, typer.Option(help="Folder for data and keys.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Config file, TOML or JSON.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="local:minilm, onnx:FOLDER or none.")] = None,
+    as_json: Json = False,
+) -> None:
+    options.home, options.config, options.embedder, options.json = home, config, embedder, as_json
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False)
+
+
+def _say(words: str) -> None:
+    Console(stderr=True, highlight=False).print(Text(words))
+
+
+@contextmanager
+def _memory(*, embedder: str | None = None) -> Iterator[Any]:
+    from tacita.memory import Memory
+
+    memory = Memory(settings=_settings(), embedder=embedder or options.embedder)
+    try:
+        yield memory
+    finally:
+        memory.close()
+
+
+def _settings() -> Settings:
+    return Settings.load(home=options.home, config=options.config)
+
+
+def _ids(user: str | None, agent: str | None, app_id: str | None, run: str | None) -> dict[str, str]:
+    given = {"user_id": user, "agent_id": agent, "app_id": app_id, "run_id": run}
+    return {field: value for field, value in given.items() if value is not None}
+
+
+def _do(operation: str, as_json: bool, *, embedder: str | None = None, **request: Any) -> Response:
+    payload = {field: value for field, value in request.items() if value is not None}
+    with _memory(embedder=embedder) as memory:
+        response = execute(memory, operation, payload)
+    show(response, as_json=as_json or options.json, console=_console())
+    return response
+
+
+def _text(argument: str) -> str:
+    """The argument, or standard input for `-`, so that a secret need not stand in the shell's history."""
+    return sys.stdin.read().rstrip("\n") if argument == "-" else argument
+
+
+def _object(option: str, value: str | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise InvalidInput(f"{option} takes a JSON object")
+    return parsed
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput("this destroys data; say --yes, or run it in a terminal")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@app.command()
+def init(as_json: Json = False) -> None:
+    """Make the home and choose its root key."""
+    with _memory(embedder="none") as memory:
+        described = memory.describe()
+    kept = {name: described[name] for name in ("home", "key_provider", "key_location", "key_on_same_disk")}
+    show(Response("init", kept), as_json=as_json or options.json, console=_console())
+
+
+@app.command()
+def add(
+    text: Annotated[str, typer.Argument(help="What was said; - reads standard input.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    role: Annotated[str, typer.Option(help="user, assistant, system or tool.")] = "user",
+    name: Annotated[str | None, typer.Option(help="Who said it.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="JSON object.")] = None,
+    timestamp: Annotated[str | None, typer.Option(help="When (ISO 8601).")] = None,
+    expires_at: Annotated[str | None, typer.Option(help="Delete it then (ISO 8601).")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key adds nothing twice.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep one message."""
+    message = {"role": role, "content": _text(text)}
+    if name is not None:
+        message["name"] = name
+    _do(
+        "add",
+        as_json,
+        messages=message,
+        metadata=_object("--metadata", metadata),
+        timestamp=timestamp,
+        expires_at=expires_at,
+        idempotency_key=idempotency_key,
+        **_ids(user, agent, app_id, run),
+    )
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="A question; - reads standard input.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    filters: Filter = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many hits.")] = 10,
+    threshold: Annotated[float | None, typer.Option(help="Leave out hits with a lower score.")] = None,
+    as_of: AsOf = None,
+    reference_time: Reference = None,
+    explain: Annotated[bool, typer.Option(help="Show what each signal said.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the best items for a question."""
+    _do(
+        "search",
+        as_json,
+        query=_text(query),
+        filters=_object("--filter", filters),
+        top_k=top_k,
+        threshold=threshold,
+        as_of=as_of,
+        reference_time=reference_time,
+        explain=explain,
+        **_ids(user, agent, app_id, run),
+    )
+
+
+@app.command()
+def context(
+    query: Annotated[str, typer.Argument(help="A question; - reads standard input.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    budget: Annotated[int, typer.Option(help="Most tokens.")] = 1_000,
+    filters: Filter = None,
+    as_of: AsOf = None,
+    reference_time: Reference = None,
+    as_json: Json = False,
+) -> None:
+    """A block of memories for a prompt."""
+    _do(
+        "context",
+        as_json,
+        query=_text(query),
+        budget=budget,
+        filters=_object("--filter", filters),
+        as_of=as_of,
+        reference_time=reference_time,
+        **_ids(user, agent, app_id, run),
+    )
+
+
+@app.command("list")
+def list_items(
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    filters: Filter = None,
+    limit: Annotated[int, typer.Option(help="Items on a page.")] = 100,
+    cursor: Annotated[str | None, typer.Option(help="From the page before.")] = None,
+    oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Items by time."""
+    _do(
+        "get_all",
+        as_json,
+        embedder="none",
+        filters=_object("--filter", filters),
+        limit=limit,
+        cursor=cursor,
+        order="oldest" if oldest else "newest",
+        **_ids(user, agent, app_id, run),
+    )
+
+
+@app.command()
+def get(
+    item_id: ItemId, user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
+) -> None:
+    """One item."""
+    _do("get", as_json, embedder="none", id=item_id, **_ids(user, agent, app_id, run))
+
+
+@app.command()
+def update(
+    item_id: ItemId,
+    text: Annotated[str | None, typer.Argument(help="New text; - reads standard input.")] = None,
+    metadata: Annotated[str | None, typer.Option(help="New metadata, a JSON object.")] = None,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """A new version of an item; the old one stays in its history."""
+    _do(
+        "update",
+        as_json,
+        id=item_id,
+        text=None if text is None else _text(text),
+        metadata=_object("--metadata", metadata),
+        **_ids(user, agent, app_id, run),
+    )
+
+
+@app.command()
+def delete(
+    item_id: ItemId,
+    yes: Yes = False,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Remove an item with all its versions."""
+    _confirm("Delete this item for good?", yes)
+    _do("delete", as_json, embedder="none", id=item_id, **_ids(user, agent, app_id, run))
+
+
+@app.command()
+def history(
+    item_id: ItemId, user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
+) -> None:
+    """Every change of an item."""
+    _do("history", as_json, embedder="none", id=item_id, **_ids(user, agent, app_id, run))
+
+
+@app.command()
+def erase(
+    yes: Yes = False,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Erase everything of one subject: its key is destroyed, its rows are dropped."""
+    _confirm("Erase everything of this subject for good?", yes)
+    _do("erase", as_json, embedder="none", **_ids(user, agent, app_id, run))
+
+
+@app.command()
+def export(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None) -> None:
+    """Everything of a subject as JSON Lines on standard output, in plaintext."""
+    with _memory(embedder="none") as memory:
+        for response in stream(memory, "export", _ids(user, agent, app_id, run)):
+            show(response, as_json=True, console=_console())
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="OpenAI-style JSONL, ChatGPT export, LoCoMo, transcript, export.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Bring messages in. Importing again adds nothing twice; bad lines are reported and the rest is kept."""
+    with _memory() as memory, _progress("importing") as progress:
+        report = memory.import_(file, progress=progress, **_ids(user, agent, app_id, run))
+    show(Response("import", msgspec.to_builtins(report.to_dict())), as_json=as_json or options.json, console=_console())
+    if report.bad_lines:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reindex(as_json: Json = False) -> None:
+    """New vectors for items whose vectors are of another model."""
+    with _memory() as memory, _progress("embedding") as progress:
+        done = memory.reindex(progress=progress)
+    show(Response("reindex", {"reembedded": done}), as_json=as_json or options.json, console=_console())
+
+
+@app.command()
+def stats(
+    user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
+) -> None:
+    """Counts for one subject or for the whole home."""
+    _do("stats", as_json, **_ids(user, agent, app_id, run))
+
+
+@app.command()
+def verify(
+    user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
+) -> None:
+    """Open every event and follow every chain."""
+    response = _do("verify", as_json, embedder="none", **_ids(user, agent, app_id, run))
+    if not response.data["ok"]:
+        raise typer.Exit(mapping_exit("Tampered"))
+
+
+def mapping_exit(name: str) -> int:
+    """The exit code of an error class, by its name."""
+    return next(row.exit_code for kind, row in ERROR_TABLE.items() if kind.__name__ == name)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is sealed, where keys live, file modes, models, and what would leave the machine."""
+    from tacita.models.fetch import models_status
+
+    settings = _settings()
+    with _memory(embedder="none") as memory:
+        facts = memory.describe()
+    facts["embedder"] = options.embedder or settings.embedder
+    facts["models"] = [msgspec.to_builtins(status) for status in models_status(settings.models)]
+    if facts["key_on_same_disk"]:
+        facts["advice"] = "the root key lies on the same disk as the data: move it (docs/how-to/keys.md)"
+    show(Response("doctor", facts), as_json=as_json or options.json, console=_console())
+    if not facts["files_private"]:
+        raise typer.Exit(mapping_exit("ConfigError"))
+
+
+@config_app.command("show")
+def config_show(as_json: Json = False) -> None:
+    """Each setting with its value and where that came from."""
+    show(Response("config", _settings().explain()), as_json=as_json or options.json, console=_console())
+
+
+@config_app.command("path")
+def config_path() -> None:
+    """The home folder."""
+    _console().print(Text(str(_settings().home)))
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Models on this machine."""
+    from tacita.models.fetch import models_status
+
+    found = [msgspec.to_builtins(status) for status in models_status(_settings().models)]
+    show(Response("models", {"models": found}), as_json=as_json or options.json, console=_console())
+
+
+@models_app.command("fetch")
+def models_fetch() -> None:
+    """Download the default embedding model, pinned and checked. The only command that uses the network."""
+    from tacita.models.fetch import fetch_minilm
+
+    path = fetch_minilm(_settings().models, progress=_say)
+    _say(f"the model is in {path}")
+
+
+@app.command()
+def demo(
+    keep: Annotated[Path | None, typer.Option(help="Keep the demo's home in this folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The whole story on a bundled conversation: import, ask, look at the bytes, erase."""
+    from tacita.demo.run import run
+
+    if not run(keep=keep, embedder=options.embedder, as_json=as_json or options.json, models=_settings().models):
+        raise typer.Exit(1)
+
+
+def _version(show_it: bool) -> None:
+    if show_it:
+        _console().print(f"tacita {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def version() -> None:
+    """The version of this program."""
+    _version(True)
+
+
+def main() -> None:
+    """Run the command line. Tacita's errors become one line and an exit code; they never hold content."""
+    try:
+        app()
+    except TacitaError as error:
+        row = mapping_of(error)
+        if options.json or "--json" in sys.argv:
+            sys.stderr.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
+        else:
+            _say(f"error ({error.code}): {error}")
+        sys.exit(row.exit_code)

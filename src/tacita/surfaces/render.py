@@ -1,0 +1,96 @@
+"""How the command line shows a response: JSON for programs, something pleasant for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tacita.operations import Response
+
+
+def show(response: Response, *, as_json: bool, console: Console) -> None:
+    """Print one response. Only the exact type is taken: nothing else may leave through a surface."""
+    if type(response) is not Response:
+        raise TypeError("a surface renders Response and nothing else")
+    if as_json:
+        console.file.write(msgspec.json.encode(response.data).decode() + "\n")
+        return
+    _PEOPLE.get(response.operation, _fields)(response.data, console)
+
+
+def _fields(data: Any, console: Console) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in data.items():
+        table.add_row(Text(name, style="bold"), Text(_words(value)))
+    console.print(table)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple | dict):
+        return msgspec.json.encode(value).decode() if value else "-"
+    return "-" if value is None else str(value)
+
+
+def _hits(data: Any, console: Console) -> None:
+    for warning in data["warnings"]:
+        console.print(Text(f"note: {warning}", style="yellow"))
+    if not data["hits"]:
+        console.print("nothing found")
+    for number, hit in enumerate(data["hits"], 1):
+        line = Text(f"{number:3d}  ", style="dim")
+        line.append(f"{hit['score']:.3f}  ", style="cyan")
+        line.append(f"{hit['timestamp'][:16].replace('T', ' ')}  ", style="dim")
+        line.append(f"{hit['name'] or hit['role']}: ", style="bold")
+        line.append(hit["text"])
+        console.print(line)
+        for signal in hit.get("signals", ()):
+            console.print(
+                Text(
+                    f"       {signal['name']:10s} value {signal['value']:.3f}  rank {signal['rank']}  "
+                    f"weight {signal['weight']:.2f}  gives {signal['contribution']:.3f}",
+                    style="dim",
+                )
+            )
+        console.print(Text(f"       id {hit['id']}", style="dim"))
+
+
+def _items(data: Any, console: Console) -> None:
+    for item in data["items"]:
+        line = Text(f"{item['timestamp'][:16].replace('T', ' ')}  ", style="dim")
+        line.append(f"{item['name'] or item['role']}: ", style="bold")
+        line.append(item["text"])
+        line.append(f"  ({item['id']})", style="dim")
+        console.print(line)
+    console.print(Text(f"{len(data['items'])} of {data['total']}", style="dim"))
+    if data["next_cursor"]:
+        console.print(Text(f"next page: --cursor {data['next_cursor']}", style="dim"))
+
+
+def _history(data: Any, console: Console) -> None:
+    for change in data:
+        line = Text(f"{change['version']:3d}  {change['at'][:19].replace('T', ' ')}  {change['event']:8s} ", style="dim")
+        line.append(f"{change['actor']}: ", style="bold")
+        line.append(change["text"] or "")
+        console.print(line)
+
+
+def _context(data: Any, console: Console) -> None:
+    console.print(Text(data["text"]))
+
+
+def _added(data: Any, console: Console) -> None:
+    for result in data["results"]:
+        console.print(Text(f"{result['event']:10s}{result['id']}"))
+
+
+_PEOPLE = {
+    "search": _hits,
+    "get_all": _items,
+    "history": _history,
+    "context": _context,
+    "add": _added,
+}
