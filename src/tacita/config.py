@@ -50,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     embedder: str = DEFAULT_EMBEDDER
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
+    models_folder: Path | None = None
+    """Where `tacita models fetch` keeps models; default: `models` in the home."""
     origins: dict[str, str] = {}
 
     @classmethod
@@ -92,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def models(self) -> Path:
-        return self.home / "models"
+        return self.models_folder or self.home / "models"
 
     def explain(self) -> dict[str, dict[str, str]]:
         """Each setting with its effective value and where that came from. Values are never secrets."""

@@ -20,7 +20,6 @@ _SKIPPED: Final = frozenset({"user_editable_context", "model_editable_context", 
 
 def read(source: Source) -> Entries:
     """Every visible message of every conversation, each conversation from its beginning."""
-    keys = Keys(FORMAT)
     for number, (line, data) in enumerate(elements(source.document()), start=1):
         try:
             conversation = mapping(json_value(data), "the conversation")

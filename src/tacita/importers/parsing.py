@@ -60,7 +60,8 @@ def elements(document: bytes) -> Iterator[tuple[int, bytes]]:
         raise InvalidInput("the JSON is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as error:
         at = re.search(r"\(byte (\d+)\)", str(error))
-        where = f" (line {1 + document.count(b'\n', 0, int(at[1]))})" if at else ""
+        line = 1 + document.count(b"\n", 0, int(at[1])) if at else 0
+        where = f" (line {line})" if at else ""
         raise InvalidInput(f"the file is not one valid JSON document{where}") from None
     line, end = 1, 0
     for element in raw:
@@ -117,7 +118,8 @@ def ids_of(fields: Mapping[str, Any]) -> dict[str, str]:
     found = {name: fields[name] for name in sorted(ID_NAMES) if fields.get(name) is not None}
     if "run_id" not in found:
         runs = [fields[name] for name in _RUN_NAMES if fields.get(name) is not None]
-        found |= {"run_id": run for run in runs[:1]}
+        if runs:
+            found["run_id"] = runs[0]
     for name, value in found.items():
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise Unreadable(f"{name} is not text")

@@ -1,0 +1,1 @@
+"""The bundled demonstration: a conversation that we wrote, and the main job run on it."""
