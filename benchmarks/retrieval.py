@@ -107,7 +107,9 @@ def main() -> None:
     common = {"level": "turn", "beam_sample": 0, "seed": 1}
     sets = []
     if given.locomo:
-        arguments = SimpleNamespace(**common, locomo_file=str(given.locomo), locomo_text="caption", session_docs="turns")
+        arguments = SimpleNamespace(
+            **common, locomo_file=str(given.locomo), locomo_text="caption", session_docs="turns"
+        )
         sets.append(("LoCoMo", metrics.load_locomo(arguments)[0]))
     if given.beam:
         arguments = SimpleNamespace(**common, beam_dir=str(given.beam))

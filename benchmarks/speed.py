@@ -91,7 +91,9 @@ def cold_first_search(home: Path, user: str) -> float:
 
 def import_ms() -> float:
     code = "import time; s=time.perf_counter(); import tacita; print(1000*(time.perf_counter()-s))"
-    runs = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(7)]
+    runs = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(7)
+    ]
     return statistics.median(runs)
 
 
@@ -101,7 +103,9 @@ def measure(sizes: list[int], neighbours: int, embedder: str | None) -> list[dic
     def row(what: str, value: float, unit: str, limit: float, *, at_least: bool = False) -> None:
         met = value >= limit if at_least else value <= limit
         rows.append({"what": what, "value": round(value, 3), "unit": unit, "limit": limit, "met": met})
-        print(f"{'ok ' if met else 'MISS'} {what:58s} {value:12.3f} {unit:8s} limit {limit}", file=sys.stderr, flush=True)
+        print(
+            f"{'ok ' if met else 'MISS'} {what:58s} {value:12.3f} {unit:8s} limit {limit}", file=sys.stderr, flush=True
+        )
 
     search_limit = {1_000: 0.4, 10_000: 1.0, 100_000: 10.0}
     cold_limit = {10_000: 60.0, 100_000: 600.0}
@@ -184,7 +188,9 @@ def main() -> None:
     else:
         print("| what | measured | unit | limit | met |\n|---|---|---|---|---|")
         for one in rows:
-            print(f"| {one['what']} | {one['value']} | {one['unit']} | {one['limit']} | {'yes' if one['met'] else 'NO'} |")
+            print(
+                f"| {one['what']} | {one['value']} | {one['unit']} | {one['limit']} | {'yes' if one['met'] else 'NO'} |"
+            )
 
 
 if __name__ == "__main__":

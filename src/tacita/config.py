@@ -135,7 +135,9 @@ def _read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[di
         try:
             described = json.loads(raw) if path.suffix == ".json" else tomllib.loads(raw.decode())
         except (ValueError, UnicodeDecodeError):
-            raise ConfigError(f"the config file {path} is not valid {'JSON' if path.suffix == '.json' else 'TOML'}") from None
+            raise ConfigError(
+                f"the config file {path} is not valid {'JSON' if path.suffix == '.json' else 'TOML'}"
+            ) from None
         if not isinstance(described, dict):
             raise ConfigError(f"the config file {path} must hold an object")
     known = [name for name in Settings.__struct_fields__ if name != "origins"]
@@ -152,7 +154,7 @@ def _refuse_literal_secrets(values: Mapping[str, Any]) -> None:
         value = values.get(name)
         if isinstance(value, str) and _LITERAL_SECRET.search(value):
             raise ConfigError(
-                f"the setting {name} holds a literal secret; put it into a variable and write {name} = \"env:NAME\""
+                f'the setting {name} holds a literal secret; put it into a variable and write {name} = "env:NAME"'
             )
 
 
@@ -231,7 +233,9 @@ def build(
     return parts
 
 
-def _build_file(role: registry.Role, settings: Settings, given: Any, default: Path, owned: list[Callable[[], None]]) -> Any:
+def _build_file(
+    role: registry.Role, settings: Settings, given: Any, default: Path, owned: list[Callable[[], None]]
+) -> Any:
     if given is not None and not isinstance(given, str):
         return given
     scheme, rest = registry.split(given or f"sqlite:{default}")
@@ -313,7 +317,9 @@ def self_test(parts: Parts) -> None:
     blob = parts.keys.wrap(key, context)
     if not parts.keys.unwrap(blob, context).equals(key):
         raise ConfigError("self-test: the key provider does not give back what it wrapped")
-    _must_refuse(lambda: parts.keys.unwrap(blob, KeyContext("self-test", bytes(32), 2)), "a wrapped key opens elsewhere")
+    _must_refuse(
+        lambda: parts.keys.unwrap(blob, KeyContext("self-test", bytes(32), 2)), "a wrapped key opens elsewhere"
+    )
     words = b"self-test " * 8
     sealed = committed_seal(key, b"a", words)
     if words[:10] in sealed or sealed == committed_seal(key, b"a", words):

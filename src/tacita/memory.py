@@ -508,9 +508,7 @@ class Memory:
         return None
 
 
-def _ids(
-    user_id: str | None, agent_id: str | None, app_id: str | None, run_id: str | None
-) -> dict[str, str | None]:
+def _ids(user_id: str | None, agent_id: str | None, app_id: str | None, run_id: str | None) -> dict[str, str | None]:
     return {"user_id": user_id, "agent_id": agent_id, "app_id": app_id, "run_id": run_id}
 
 

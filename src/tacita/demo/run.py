@@ -51,7 +51,9 @@ def run(*, keep: Path | None, embedder: str | None, as_json: bool, models: Path)
         with Memory(settings=settings, embedder=embedder) as memory:
             console.rule("1. Import a conversation of two people")
             report = memory.import_(conversation)
-            console.print(f"{report.added} messages kept, each sealed under its own key; {len(report.bad_lines)} bad lines")
+            console.print(
+                f"{report.added} messages kept, each sealed under its own key; {len(report.bad_lines)} bad lines"
+            )
             checks["imported"] = report.added > 0 and not report.bad_lines
             console.rule("2. Ask")
             for user, question, expected in QUESTIONS:
@@ -87,7 +89,9 @@ def _ask(memory: Memory, console: Console, user: str, question: str, expected: s
     table = Table(title=f"{user}: {question}", title_justify="left", show_header=False, box=None)
     for hit in hits:
         right = expected.lower() in hit.text.lower()
-        table.add_row(f"{hit.score:.3f}", Text(f"{hit.timestamp:%d %b}", style="dim"), Text(hit.text, "green" if right else ""))
+        table.add_row(
+            f"{hit.score:.3f}", Text(f"{hit.timestamp:%d %b}", style="dim"), Text(hit.text, "green" if right else "")
+        )
     console.print(table)
     return any(expected.lower() in hit.text.lower() for hit in hits)
 

@@ -198,5 +198,7 @@ def _evaluate_term(term: Term, state: State) -> Mask:
         return np.asarray(np.array(passed, np.bool_)[inverse])
     column = state.texts if term.field == "text" else state.metadata_column(term.field.removeprefix("metadata."))
     return np.fromiter(
-        (term.negative if value is _MISSING or value is None else term.test(value) for value in column), np.bool_, len(column)
+        (term.negative if value is _MISSING or value is None else term.test(value) for value in column),
+        np.bool_,
+        len(column),
     )

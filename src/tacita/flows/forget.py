@@ -27,18 +27,14 @@ def delete(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -
 
     def decide(state: State) -> Change[list[int]]:
         seqs = event_seqs(state, row_of(state, scope, item_id))
-        event = ItemDeleted(
-            at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, purged=tuple(seqs)
-        )
+        event = ItemDeleted(at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, purged=tuple(seqs))
         return Change(seqs, [event], seqs)
 
     purged = vault.transact(decide)
     remaining = [row.seq for row in engine.store.fetch(vault.keys.vault_id, purged) if row.sealed is not None]
     if remaining or engine.store.read_snapshot(vault.keys.vault_id) is not None:
         raise StoreError(f"vault {vault.keys.name}: {len(remaining)} events of a deleted item are still stored")
-    engine.audit.record(
-        principal.actor, "delete", vault_id=vault.keys.vault_id, items=1, purpose=principal.purpose
-    )
+    engine.audit.record(principal.actor, "delete", vault_id=vault.keys.vault_id, items=1, purpose=principal.purpose)
     return DeleteReceipt(
         ids=(format_id(item_id),), events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now)
     )

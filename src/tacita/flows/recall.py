@@ -68,9 +68,7 @@ def search(
                 state = vault.state
                 mask = select(state, scope, filters, as_of=as_of)
                 prepared = prepare(query, vector, model, reference, state.index.names)
-                ranked = rank(
-                    state.index, prepared, allowed=mask, top_k=top_k, threshold=threshold, explain=explain
-                )
+                ranked = rank(state.index, prepared, allowed=mask, top_k=top_k, threshold=threshold, explain=explain)
                 found = _hits(state, scope, ranked)
                 without += ranked.without_vectors
         engine.read_entry(principal, operation, vault, len(found))
@@ -94,9 +92,7 @@ def _hits(state: State, scope: Scope, ranked: Ranked) -> list[Hit]:
     if ranked.signals is not None:
         signals = [
             tuple(
-                Signal(
-                    name=one.name, value=one.value, rank=one.rank, weight=one.weight, contribution=one.contribution
-                )
+                Signal(name=one.name, value=one.value, rank=one.rank, weight=one.weight, contribution=one.contribution)
                 for one in each
             )
             for each in ranked.signals

@@ -222,9 +222,7 @@ def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:
     """Keyed tags of a message's idempotency key and of what came with it."""
     if message.idempotency_key is None:
         return None
-    content = msgspec.msgpack.encode(
-        (message.role, message.text, message.name, message.metadata, message.attachments)
-    )
+    content = msgspec.msgpack.encode((message.role, message.text, message.name, message.metadata, message.attachments))
     return (
         keys.content_tag(b"idempotency", message.idempotency_key.encode()),
         keys.content_tag(b"fingerprint", content),

@@ -49,7 +49,9 @@ def decode_root(text: str, where: str) -> SecretKey:
     stripped = text.strip()
     material = b""
     try:
-        material = bytes.fromhex(stripped) if len(stripped) == 2 * KEY_BYTES else base64.b64decode(stripped, validate=True)
+        material = (
+            bytes.fromhex(stripped) if len(stripped) == 2 * KEY_BYTES else base64.b64decode(stripped, validate=True)
+        )
     except (ValueError, binascii.Error):
         material = b""
     if len(material) != KEY_BYTES:

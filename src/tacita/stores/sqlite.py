@@ -71,7 +71,10 @@ class SqliteLogStore(LogStore):
                 db.executemany("UPDATE log SET sealed=NULL WHERE key=?", [(base | seq,) for seq in purge])
             db.executemany(
                 "INSERT INTO log VALUES (?,?,?,?)",
-                [(base | seq, one.item_tag, one.sealed, one.digest) for seq, one in enumerate(events, expected_seq + 1)],
+                [
+                    (base | seq, one.item_tag, one.sealed, one.digest)
+                    for seq, one in enumerate(events, expected_seq + 1)
+                ],
             )
         if purge:
             self._db.scrub_wal()
@@ -153,9 +156,7 @@ class SqliteLogStore(LogStore):
             number, _ = self._number(self._db.connection(), vault_id)
             if number is None:
                 return None
-            row = (
-                self._db.connection().execute("SELECT max(upto_seq) FROM snapshots WHERE no=?", (number,)).fetchone()
-            )
+            row = self._db.connection().execute("SELECT max(upto_seq) FROM snapshots WHERE no=?", (number,)).fetchone()
         return None if row[0] is None else (row[0], self._parts(number, row[0]))
 
     def _parts(self, number: int, upto_seq: int) -> Iterator[SealedPart]:

@@ -56,7 +56,8 @@ class SqliteKeyRing(KeyRing):
             row = (
                 self._db.connection()
                 .execute(
-                    f"SELECT {_COLUMNS} FROM keys WHERE vault_id=? AND wrapped IS NOT NULL", (checked_vault_id(vault_id),)
+                    f"SELECT {_COLUMNS} FROM keys WHERE vault_id=? AND wrapped IS NOT NULL",
+                    (checked_vault_id(vault_id),),
                 )
                 .fetchone()
             )

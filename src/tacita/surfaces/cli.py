@@ -131,7 +131,13 @@ def _confirm(question: str, yes: bool) -> None:
 
 @contextmanager
 def _progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(label, total=None)
@@ -360,17 +366,13 @@ def reindex(as_json: Json = False) -> None:
 
 
 @app.command()
-def stats(
-    user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
-) -> None:
+def stats(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False) -> None:
     """Counts for one subject or for the whole home."""
     _do("stats", as_json, **_ids(user, agent, app_id, run))
 
 
 @app.command()
-def verify(
-    user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
-) -> None:
+def verify(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False) -> None:
     """Open every event and follow every chain."""
     response = _do("verify", as_json, embedder="none", **_ids(user, agent, app_id, run))
     if not response.data["ok"]:

@@ -72,7 +72,9 @@ def _items(data: Any, console: Console) -> None:
 
 def _history(data: Any, console: Console) -> None:
     for change in data:
-        line = Text(f"{change['version']:3d}  {change['at'][:19].replace('T', ' ')}  {change['event']:8s} ", style="dim")
+        line = Text(
+            f"{change['version']:3d}  {change['at'][:19].replace('T', ' ')}  {change['event']:8s} ", style="dim"
+        )
         line.append(f"{change['actor']}: ", style="bold")
         line.append(change["text"] or "")
         console.print(line)

@@ -42,9 +42,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
 _manifest_decoder = msgspec.msgpack.Decoder(_Manifest)
 
 
-def write(
-    store: LogStore, keys: VaultKeys, chains: bytearray, state: VaultState[Any], *, index_version: str
-) -> None:
+def write(store: LogStore, keys: VaultKeys, chains: bytearray, state: VaultState[Any], *, index_version: str) -> None:
     """Seal the state and replace the vault's snapshot. The state must be settled and hold no dead rows."""
     arrays: dict[str, NDArray[Any]] = {
         "chains": np.frombuffer(chains, np.uint8),

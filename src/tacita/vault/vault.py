@@ -109,7 +109,9 @@ class OpenVault(Generic[Index]):
             message = str(error)
             raise error if self.keys.name in message else Tampered(f"vault {self.keys.name} {message}") from None
         if unexplained := holes - explained:
-            raise Tampered(f"vault {self.keys.name} seq {min(unexplained)}: ciphertext is gone and no deletion says why")
+            raise Tampered(
+                f"vault {self.keys.name} seq {min(unexplained)}: ciphertext is gone and no deletion says why"
+            )
         self.state.settle()
 
     def transact(self, decide: Callable[[VaultState[Index]], Change[Result]]) -> Result:
@@ -127,9 +129,7 @@ class OpenVault(Generic[Index]):
                     return change.result
                 first = self._log.seq + 1
                 try:
-                    self._log.append(
-                        [(self._tag(event), encode(event)) for event in change.events], purge=change.purge
-                    )
+                    self._log.append([(self._tag(event), encode(event)) for event in change.events], purge=change.purge)
                 except HeadMoved:
                     if time.monotonic() > deadline:
                         raise StoreError(
@@ -167,8 +167,6 @@ class OpenVault(Generic[Index]):
             # A state with dead rows still has their places; the next full fold leaves them out and is saved instead.
             if self.state.dead or self._log.seq - self._snapshot_seq < after:
                 return False
-            snapshot.write(
-                self._store, self.keys, self._log.chains, self.state, index_version=self._index_kind.version
-            )
+            snapshot.write(self._store, self.keys, self._log.chains, self.state, index_version=self._index_kind.version)
             self._snapshot_seq = self._log.seq
             return True
