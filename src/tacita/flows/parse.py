@@ -117,7 +117,7 @@ def check_text(text: object, where: str = "") -> str:
 
 def parse_metadata(metadata: object, where: str = "") -> Metadata:
     """A JSON object within the limits, copied. Raises InvalidInput without naming keys or values."""
-    if metadata is None:
+    if metadata is None or metadata == {}:
         return {}
     if not isinstance(metadata, Mapping):
         raise InvalidInput(where + "metadata must be a mapping")

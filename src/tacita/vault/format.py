@@ -41,6 +41,10 @@ class VaultKeys:
     tag: SecretKey
     chain: SecretKey
     snapshot: SecretKey
+    header: bytes
+    """First 8 bytes of everything sealed under these keys."""
+    event_context: bytes
+    """What every event's context begins with; built once, because sealing is the hot path of an add."""
 
     @classmethod
     def derive(cls, key: SecretKey, *, tenant: str, vault_id: bytes, version: int) -> VaultKeys:
@@ -49,16 +53,23 @@ class VaultKeys:
         def sub(use: bytes) -> SecretKey:
             return key.derive(length_prefixed(b"tacita/v1/key", use, vault_id))
 
-        return cls(tenant, vault_id, version, sub(b"seal"), sub(b"tag"), sub(b"chain"), sub(b"snapshot"))
+        header = HEADER.pack(MAGIC, FORMAT, SUITE_HKDF_AES256GCM, version)
+        return cls(
+            tenant,
+            vault_id,
+            version,
+            sub(b"seal"),
+            sub(b"tag"),
+            sub(b"chain"),
+            sub(b"snapshot"),
+            header,
+            length_prefixed(_EVENT, header, tenant.encode(), vault_id),
+        )
 
     @property
     def name(self) -> str:
         """Pseudonym of the vault for messages: the first hex digits of its id."""
         return self.vault_id.hex()[:12]
-
-    @property
-    def header(self) -> bytes:
-        return HEADER.pack(MAGIC, FORMAT, SUITE_HKDF_AES256GCM, self.version)
 
     @property
     def genesis(self) -> bytes:
@@ -98,8 +109,14 @@ def _unpad(padded: bytes) -> bytes:
     return padded[4 : 4 + length]
 
 
-def _context(keys: VaultKeys, label: bytes, header: bytes, *binding: bytes) -> bytes:
-    return length_prefixed(label, header, keys.tenant.encode(), keys.vault_id, *binding)
+def _event_context(keys: VaultKeys, seq: int, previous_chain: bytes) -> bytes:
+    return keys.event_context + length_prefixed(seq.to_bytes(8), previous_chain)
+
+
+def _part_context(keys: VaultKeys, header: bytes, upto_seq: int, part: int) -> bytes:
+    return length_prefixed(
+        _SNAPSHOT, header, keys.tenant.encode(), keys.vault_id, upto_seq.to_bytes(8), part.to_bytes(4)
+    )
 
 
 def _check_header(keys: VaultKeys, header: bytes) -> bytes:
@@ -116,9 +133,8 @@ def _check_header(keys: VaultKeys, header: bytes) -> bytes:
 
 def seal_event(keys: VaultKeys, seq: int, previous_chain: bytes, item_tag: bytes, body: bytes) -> SealedEvent:
     """Seal one event for its place in the log: the same bytes open at no other seq, vault, tenant or history."""
-    header = keys.header
-    context = _context(keys, _EVENT, header, seq.to_bytes(8), previous_chain)
-    sealed = header + hazmat.committed_seal(keys.seal, context, _pad(body))
+    context = _event_context(keys, seq, previous_chain)
+    sealed = keys.header + hazmat.committed_seal(keys.seal, context, _pad(body))
     return SealedEvent(item_tag, sealed, digest(item_tag, sealed))
 
 
@@ -129,8 +145,8 @@ def open_event(keys: VaultKeys, previous_chain: bytes, row: SealedRow) -> bytes:
     try:
         if not hazmat.equal(digest(row.item_tag, row.sealed), row.digest):
             raise WrongKey("digest does not match")
-        header = _check_header(keys, row.sealed[: HEADER.size])
-        context = _context(keys, _EVENT, header, row.seq.to_bytes(8), previous_chain)
+        _check_header(keys, row.sealed[: HEADER.size])
+        context = _event_context(keys, row.seq, previous_chain)
         return _unpad(hazmat.committed_open(keys.seal, context, row.sealed[HEADER.size :]))
     except WrongKey as error:
         raise Tampered(f"vault {keys.name} seq {row.seq}: {error}") from None
@@ -149,7 +165,7 @@ def next_chain(keys: VaultKeys, previous: bytes, seq: int, digest: bytes) -> byt
 def seal_part(keys: VaultKeys, snapshot_id: bytes, upto_seq: int, part: int, body: bytes) -> SealedPart:
     """Seal one snapshot part. The random snapshot id keeps parts of two snapshots from being mixed."""
     header = keys.header + snapshot_id
-    context = _context(keys, _SNAPSHOT, header, upto_seq.to_bytes(8), part.to_bytes(4))
+    context = _part_context(keys, header, upto_seq, part)
     return SealedPart(part, header + hazmat.committed_seal(keys.snapshot, context, _pad(body)))
 
 
@@ -158,7 +174,7 @@ def open_part(keys: VaultKeys, upto_seq: int, part: SealedPart) -> tuple[bytes, 
     try:
         size = HEADER.size + SNAPSHOT_ID_BYTES
         header = _check_header(keys, part.sealed[: HEADER.size]) + part.sealed[HEADER.size : size]
-        context = _context(keys, _SNAPSHOT, header, upto_seq.to_bytes(8), part.part.to_bytes(4))
+        context = _part_context(keys, header, upto_seq, part.part)
         body = _unpad(hazmat.committed_open(keys.snapshot, context, part.sealed[size:]))
     except WrongKey as error:
         raise Tampered(f"vault {keys.name} snapshot part {part.part}: {error}") from None
