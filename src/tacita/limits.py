@@ -7,7 +7,7 @@ from typing import Final
 ID_CHARS: Final = 256
 """Longest tenant, user, agent, app or run id, in characters."""
 
-TEXT_BYTES: Final = 65_536
+TEXT_BYTES: Final = 1_048_576
 """Longest text of one item, in UTF-8 bytes. Split documents before adding them."""
 
 METADATA_BYTES: Final = 16_384
