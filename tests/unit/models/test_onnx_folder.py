@@ -135,7 +135,10 @@ def test_the_name_is_made_of_the_content_and_not_of_the_place(folder: Path, tmp_
     ("settings", "message"),
     [
         ({"1_Pooling/config.json": {"word_embedding_dimension": 3}}, "mean or cls"),
-        ({"1_Pooling/config.json": {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}}, "mean or cls"),
+        (
+            {"1_Pooling/config.json": {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}},
+            "mean or cls",
+        ),
         ({"1_Pooling/config.json": {"pooling_mode": "lasttoken"}}, "mean or cls"),
         ({"1_Pooling/config.json": {"pooling_mode_mean_tokens": True}}, "gives the dimensions"),
         ({"1_Pooling/config.json": "not json"}, "is not what"),
