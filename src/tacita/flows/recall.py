@@ -74,7 +74,11 @@ def search(
         engine.read_entry(principal, operation, vault, len(found))
         hits += found
     hits.sort(key=lambda hit: -hit.score)
-    kept = tuple(hits[:top_k])
+    unique: dict[str, Hit] = {}
+    for hit in hits:
+        # Two scopes may overlap: the same subject twice, or with and without a label.
+        unique.setdefault(hit.item.id, hit)
+    kept = tuple(unique.values())[:top_k]
     return SearchResult(hits=kept, taint=lowest_trust(kept), warnings=_warnings(engine, without))
 
 
