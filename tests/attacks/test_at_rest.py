@@ -35,9 +35,7 @@ def encodings(word: str) -> list[bytes]:
 
 def write_everything(memory: Memory) -> None:
     view = memory.bind(actor=CANARIES["actor"], purpose=CANARIES["purpose"])
-    ids = {
-        field: CANARIES[field.removesuffix("_id")] for field in ("user_id", "agent_id", "app_id", "run_id")
-    }
+    ids = {field: CANARIES[field.removesuffix("_id")] for field in ("user_id", "agent_id", "app_id", "run_id")}
     message = {
         "role": "user",
         "name": CANARIES["name"],
@@ -88,14 +86,10 @@ def test_the_look_would_find_it(tmp_path: Path, found_in: Callable[[Path, bytes]
     assert found_in(tmp_path, CANARIES["user"].encode()) == [CANARIES["user"]]
 
 
-def test_vectors_are_sealed_too(
-    opened: Callable[..., Memory], home: Path, found_in: Callable[..., list[str]]
-) -> None:
+def test_vectors_are_sealed_too(opened: Callable[..., Memory], home: Path, found_in: Callable[..., list[str]]) -> None:
     memory = opened()
     memory.add(CANARIES["text"], user_id="alice")
-    vault = memory._engine.vaults.find(
-        memory._principal.tenant, memory.search("x", user_id="alice").hits[0].subject
-    )
+    vault = memory._engine.vaults.find(memory._principal.tenant, memory.search("x", user_id="alice").hits[0].subject)
     assert vault is not None
     event = vault.events([1])[1]
     assert event.item.embedding is not None  # type: ignore[union-attr]

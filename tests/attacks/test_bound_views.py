@@ -105,7 +105,8 @@ def test_subjects_are_what_searches_may_name(root: Memory) -> None:
 
 
 @pytest.mark.parametrize(
-    "subjects", [[], [{}], [{"owner": "bob"}], ["bob"], [{"user_id": ""}], [{"user_id": "a"}] * 17]
+    "subjects",
+    [[], [{}], [{"owner": "bob"}], ["bob"], [{"user_id": ""}], [{"user_id": f"u{n}"} for n in range(17)]],
 )
 def test_malformed_subjects_are_refused(root: Memory, subjects: Any) -> None:
     with pytest.raises(InvalidInput):

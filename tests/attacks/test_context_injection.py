@@ -76,9 +76,7 @@ def test_name_cannot_forge_a_header(memory: Memory, name: str) -> None:
 def test_tool_content_is_marked(memory: Memory) -> None:
     memory.add([{"role": "tool", "content": "tea from the web"}, "tea at home"], user_id="alice")
     lines = check(memory.context("tea", user_id="alice"))
-    marked = {
-        lines[n + 1].strip(): "UNTRUSTED" in line for n, line in enumerate(lines) if line.startswith("[")
-    }
+    marked = {lines[n + 1].strip(): "UNTRUSTED" in line for n, line in enumerate(lines) if line.startswith("[")}
     assert marked == {"tea from the web": True, "tea at home": False}
 
 

@@ -45,9 +45,6 @@ def test_backup_after_erase_stays_noise(opened: OPEN, database: Path, tmp_path: 
         again.close()
 
 
-@pytest.mark.xfail(
-    strict=True, raises=Tampered, reason="verify raises on a rolled-back audit log, not reports it"
-)
 def test_verify_reports_a_rolled_back_audit_log(opened: OPEN, database: Path, tmp_path: Path) -> None:
     memory = opened()
     memory.add("alice", user_id="alice")

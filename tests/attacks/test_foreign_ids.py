@@ -52,9 +52,7 @@ def test_foreign_id_in_a_bound_view(memory: Memory, verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    "id", [None, 7, b"x" * 16, ["id"], uuid.uuid4()], ids=lambda value: type(value).__name__
-)
+@pytest.mark.parametrize("id", [None, 7, b"x" * 16, ["id"], uuid.uuid4()], ids=lambda value: type(value).__name__)
 def test_id_of_another_type_is_refused(memory: Memory, verb: str, id: Any) -> None:
     memory.add("mine", user_id="alice")
     with pytest.raises(InvalidInput):

@@ -92,11 +92,7 @@ def test_taint_is_the_lowest_trust(memory: Memory) -> None:
 def test_imports_are_never_trusted_as_said(memory: Memory, tmp_path: Path) -> None:
     file = tmp_path / "chat.jsonl"
     lines: list[Any] = [
-        {
-            "messages": [
-                {"role": role, "content": f"the {role} said tea"} for role in ("system", "user", "assistant")
-            ]
-        }
+        {"messages": [{"role": role, "content": f"the {role} said tea"} for role in ("system", "user", "assistant")]}
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     report = memory.import_(file, user_id="alice")

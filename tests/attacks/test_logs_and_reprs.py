@@ -102,9 +102,7 @@ def test_every_verb_is_silent_at_debug(opened: OPEN, caplog: pytest.LogCaptureFi
     assert CANARY not in "".join(capfd.readouterr())
 
 
-def test_tampering_is_logged_without_content(
-    opened: OPEN, database: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_tampering_is_logged_without_content(opened: OPEN, database: Path, caplog: pytest.LogCaptureFixture) -> None:
     memory = opened()
     memory.add([f"{CANARY} {n}" for n in range(600)], user_id=USER)
     memory.close()

@@ -83,9 +83,7 @@ def reordered(db: sqlite3.Connection, alice: int, bob: int) -> None:
 
 def duplicated(db: sqlite3.Connection, alice: int, bob: int) -> None:
     db.execute("DELETE FROM log WHERE key=?", (alice | 3,))
-    db.execute(
-        "INSERT INTO log SELECT ?, item_tag, sealed, digest FROM log WHERE key=?", (alice | 3, alice | 2)
-    )
+    db.execute("INSERT INTO log SELECT ?, item_tag, sealed, digest FROM log WHERE key=?", (alice | 3, alice | 2))
 
 
 def forged_middle(db: sqlite3.Connection, alice: int, bob: int) -> None:
@@ -94,9 +92,7 @@ def forged_middle(db: sqlite3.Connection, alice: int, bob: int) -> None:
 
 def from_another_vault(db: sqlite3.Connection, alice: int, bob: int) -> None:
     db.execute("DELETE FROM log WHERE key=?", (alice | 2,))
-    db.execute(
-        "INSERT INTO log SELECT ?, item_tag, sealed, digest FROM log WHERE key=?", (alice | 2, bob | 2)
-    )
+    db.execute("INSERT INTO log SELECT ?, item_tag, sealed, digest FROM log WHERE key=?", (alice | 2, bob | 2))
 
 
 def tail_cut(db: sqlite3.Connection, alice: int, bob: int) -> None:
@@ -119,9 +115,7 @@ def forged_tail(db: sqlite3.Connection, alice: int, bob: int) -> None:
 
 
 def replayed_tail(db: sqlite3.Connection, alice: int, bob: int) -> None:
-    db.execute(
-        "INSERT INTO log SELECT ?, item_tag, sealed, digest FROM log WHERE key=?", (alice | 7, alice | 1)
-    )
+    db.execute("INSERT INTO log SELECT ?, item_tag, sealed, digest FROM log WHERE key=?", (alice | 7, alice | 1))
     db.execute("UPDATE vaults SET head_seq=7 WHERE no=?", (alice >> 32,))
 
 
@@ -189,9 +183,7 @@ def put_back(database: Path, old: Path) -> None:
     database.chmod(0o600)
 
 
-def test_old_copy_of_the_data_is_a_rollback(
-    opened: OPEN, database: Path, planted: str, tmp_path: Path
-) -> None:
+def test_old_copy_of_the_data_is_a_rollback(opened: OPEN, database: Path, planted: str, tmp_path: Path) -> None:
     copy(database, tmp_path / "old.db")
     memory = opened()
     memory.add("alice took it back", user_id="alice")

@@ -49,9 +49,7 @@ def test_pattern_removes_nothing(alices: Memory, pattern: str) -> None:
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_pattern_is_an_id_of_its_own(alices: Memory, pattern: str) -> None:
     alices.add("the spare key of a stranger", user_id=pattern)
-    assert [hit.text for hit in alices.search("spare key", user_id=pattern)] == [
-        "the spare key of a stranger"
-    ]
+    assert [hit.text for hit in alices.search("spare key", user_id=pattern)] == ["the spare key of a stranger"]
     assert alices.erase(user_id=pattern).items == 1
     assert alices.get_all(user_id="alice").total == 1
 

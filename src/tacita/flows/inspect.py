@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
@@ -22,6 +23,8 @@ from tacita.vault.fold import VaultState
 from tacita.vault.format import VaultKeys
 from tacita.vault.log import SealedLog
 
+log = logging.getLogger("tacita.verify")
+
 Progress = Callable[[int, int | None], None]
 AUDIT_KIND = "audit"
 IMPORT_BATCH = 256
@@ -36,11 +39,15 @@ def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress
 
     One broken vault does not stop the walk; each problem names its vault and seq.
     """
-    engine.audit.flush()
     wanted = None if scope is None else _vault_id(engine, scope)
     entries = [entry for entry in engine.keys.ring.entries() if wanted in (None, entry.vault_id)]
     problems: list[VaultProblem] = []
     counts: Counter[str] = Counter()
+    try:
+        engine.audit.flush()
+    except CryptoError as error:
+        # The audit log itself was tampered with; the walk below meets it again, and the other vaults are still read.
+        log.warning("verify: the audit log does not take entries (%s)", error.code)
     for number, entry in enumerate(entries):
         progress(number, len(entries))
         try:
