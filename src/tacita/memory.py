@@ -501,7 +501,7 @@ class Memory:
 
     def _whole_or_scope(self, operation: str, ids: dict[str, str | None]) -> Scope | None:
         """A scope, or None for the whole home, which takes an unbound principal with the admin permission."""
-        if any(ids.values()) or self._principal.subjects is not None:
+        if any(value is not None for value in ids.values()) or self._principal.subjects is not None:
             return self._authorize(Permission.READ, operation, ids)
         self._usable()
         self._principal.require(Permission.ADMIN)

@@ -85,3 +85,9 @@ def test_separators_in_ids_do_not_join(memory: Memory) -> None:
     assert memory.get_all(user_id="a", agent_id="b:c").total == 0
     memory.add("second", user_id="ana", agent_id="x y", run_id="z")
     assert memory.get_all(user_id="ana", agent_id="x", run_id="y z").total == 0
+
+
+@pytest.mark.parametrize("verb", ["stats", "verify"])
+def test_empty_id_is_not_the_whole_home(alices: Memory, verb: str) -> None:
+    with pytest.raises(InvalidInput):
+        getattr(alices, verb)(user_id="")
