@@ -175,3 +175,10 @@ def test_bound_actor_and_refusals_are_on_record(root: Memory) -> None:
     assert ("helper", "get_all", "denied", "support") in [
         (entry.actor, entry.operation, entry.outcome, entry.purpose) for entry in entries
     ]
+
+
+@pytest.mark.xfail(strict=True, reason="bind(subjects=...) drops labels in silence and so allows the whole subject")
+def test_labels_in_bound_subjects_are_not_dropped(root: Memory) -> None:
+    root.add("in run two", user_id="alice", run_id="r2")
+    with pytest.raises((AccessDenied, InvalidInput)):
+        root.bind(subjects=[{"user_id": "alice", "run_id": "r1"}]).search("run", user_id="alice", run_id="r2")
