@@ -12,7 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tacita.retrieval import dates_abroad as abroad
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -292,7 +297,9 @@ def english(text: str, reference: datetime | None) -> list[Span]:
                 spans.append(Span(begin.start, finish.end))
             at += 2
             continue
-        span = _span(first.what, reference)
+        # "Last weekend before April 10" is read with the second expression.
+        leads = second is not None and text[first.end : second.start].strip() == "before"
+        span = None if leads and isinstance(first.what, Span) else _span(first.what, reference)
         if span is not None:
             spans.append(_limited(text[: first.start], text[first.start : first.end], span))
         at += 1
@@ -323,9 +330,7 @@ def _is_range(text: str, first: _Found, second: _Found) -> bool:
     return bool(_JOINED.search(gap)) or (gap.strip() == "" and word in ("and", "to", "until", "till", "through"))
 
 
-def _same_year(
-    first: Date | Span, second: Date | Span, reference: datetime | None
-) -> tuple[Span | None, Span | None]:
+def _same_year(first: Date | Span, second: Date | Span, reference: datetime | None) -> tuple[Span | None, Span | None]:
     """Both ends of a range; a month without a year lies before the other end."""
     finish = _span(second, reference)
     if isinstance(first, Date) and first.year is None and finish is not None and first.month is not None:
@@ -357,7 +362,7 @@ def _limited(before: str, own: str, span: Span) -> Span:
 
 
 def _offset(found: re.Match[str], moment: datetime) -> Span:
-    """"The week before", "two days before", "the Sunday before" a moment."""
+    """ "The week before", "two days before", "the Sunday before" a moment."""
     count, what = found["count"], found["what"]
     if what in _WEEKDAYS:
         return _weekday(_WEEKDAYS[what], moment, -1)
@@ -413,5 +418,13 @@ def windows(text: str, words: list[str], language: str, reference_time: int | No
     if not HINTS.isdisjoint(words):
         spans = english(" ".join(text.lower().split()), reference)
     if not spans and not abroad.HINTS.keys().isdisjoint(words):
-        spans = [Span(*each) for each in abroad.read(words, language, reference)]
+        spans = [Span(*each) for each in abroad.read(text, words, language, reference)]
     return tuple(span.window() for span in spans)
+
+
+def parts(stamps: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Day of the month, month and year of moments in microseconds since 1970 UTC."""
+    days = stamps.view("datetime64[us]").astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    years = months.astype(np.int64) // 12 + 1970
+    return (days - months).astype(np.int64) + 1, months.astype(np.int64) % 12 + 1, years

@@ -6,7 +6,7 @@ are called by their link: row + 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,7 @@ from tacita.retrieval.column import Column
 from tacita.retrieval.matrix import Coded, Floats, Halves, Matrix
 
 Links = NDArray[np.int64]
+Shares = Callable[[Links], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,13 @@ class Space:
             self.owners.writable()[at] = 0
             self._groups = None
 
-    def exact(self, query: Halves, links: Links, shares: Floats) -> Floats:
+    def exact(self, query: Halves, links: Links, shares: Shares) -> Floats:
         """Blended cosines of some messages, all of which have vectors here.
 
         Args:
             query: float16, shape (d,).
             links: ascending.
-            shares: by link, the weight of the whole message's cosine beside its best segment's.
+            shares: from links, the weight of the whole message's cosine beside its best segment's.
         """
         whole = len(links) == len(self.links) and self._ascending
         blended = self.messages.exact(query, None if whole else self._positions(links))
@@ -118,18 +119,22 @@ class Space:
             best = np.maximum.reduceat(
                 self.parts.exact(query, np.repeat(groups.starts[which], sizes) + inside), ends - sizes
             )
-            share = shares[links[has]]
+            share = shares(links[has])
             blended[has] = share * blended[has] + (1 - share) * best
         return blended
 
-    def approximate(self, query: Coded, shares: Floats) -> Floats:
+    def approximate(self, query: Coded, width: int, shares: Shares) -> Floats:
         """Blended cosines of all messages by link, off by at most `error`; 0 where there is no vector."""
-        blended = np.zeros(len(shares), np.float32)
-        blended[self.links.rows] = self.messages.approximate(query)
+        blended = np.zeros(width, np.float32)
+        first = self.messages.approximate(query)
+        if self._ascending and len(first) == width - 1:
+            blended[1:] = first
+        else:
+            blended[self.links.rows] = first
         groups = self.groups
         if len(groups.links):
             best = np.maximum.reduceat(self.parts.approximate(query), groups.cuts)[groups.valid]
-            share = shares[groups.links]
+            share = shares(groups.links)
             blended[groups.links] = share * blended[groups.links] + (1 - share) * best
         return blended
 

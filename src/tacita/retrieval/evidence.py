@@ -1,7 +1,7 @@
 """The signals of one search put together: normalised, weighted, summed, explained.
 
-Every score is the sum of `weight * normalised signal`, divided by the sum of the weights. Normalising is by
-the pool's own extremes, so what is not allowed to be found has no say in it.
+A score is the sum of `weight * normalised signal`. Signals are divided by their largest value among the messages that may
+be found, so what may not be found has no say; a floor keeps a weak best from passing for a perfect one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tacita.retrieval import fuse, signals
 from tacita.retrieval.index import SearchIndex
+from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 from tacita.retrieval.query import Query
 from tacita.retrieval.signals import Cosines
@@ -22,8 +23,11 @@ from tacita.retrieval.text import stems
 QUERY_TERMS: Final = 64
 """Most terms of a query that are searched: the rarest ones."""
 
-Links = NDArray[np.int64]
+ROUNDING: Final = 4e-6
+"""Room for float32 sums, of which the bound on the first pass does not know."""
+
 Floats = NDArray[np.float32]
+Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,114 +41,121 @@ class Signal:
     """1 + the number of searched messages that have more of it."""
     weight: float
     contribution: float
-    """What it adds to the hit's score; the contributions of a hit sum to its score."""
+    """What it adds to the score; the contributions of a hit sum to its score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One signal over the pool, with its weight: contribution = values * slope."""
+
+    name: str
+    values: NDArray[np.float32] | NDArray[np.bool_]
+    weight: float
+    slope: np.float32
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Signals over a pool of messages, with weights for everything but the vectors applied already."""
+    """All signals over a pool."""
 
-    parts: dict[str, tuple[float, NDArray[np.float32] | NDArray[np.bool_], float]]
-    """Name -> weight, raw values, divisor."""
+    parts: tuple[Part, ...]
+    """Every signal but the vectors'."""
     base: Floats
-    """Sum of all contributions but that of the vectors."""
+    """The sum of their contributions."""
     cosines: Cosines | None
-    dense_weight: float
-    without_vectors: int
+    weight: float
+    """Of the vectors."""
+    slope: np.float32
 
-    def contenders(self, k: int) -> NDArray[np.int64]:
-        """Positions in the pool, ascending, of all messages that may be among the k best."""
+    def contenders(self, k: int) -> Positions:
+        """Positions, ascending, of all messages that may be among the k best."""
         if self.cosines is None:
             return fuse.contenders(self.base, 0.0, k)
-        slope = self.dense_weight / self.cosines.span
-        first = self.base + self._dense(self.cosines.first, self.cosines.has)
-        return fuse.contenders(first, slope * self.cosines.error + ROUNDING, k)
+        first = self._dense(self.cosines.first, self.cosines.has) + self.base
+        error = 0.0 if self.cosines.error == 0.0 else float(self.slope) * self.cosines.error + ROUNDING
+        return fuse.contenders(first, error, k)
 
-    def scores(self, at: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Exact scores at some positions of the pool, ascending."""
-        scores = self.base[at].astype(np.float64)
-        if self.cosines is not None:
-            has = None if self.cosines.has is None else self.cosines.has[at]
-            scores += self._dense(self.cosines.exact(at), has)
-        return scores
+    def scores(self, at: Positions) -> Floats:
+        """Exact scores at some positions, ascending."""
+        if self.cosines is None:
+            return self.base[at]
+        has = None if self.cosines.has is None else self.cosines.has[at]
+        return self._dense(self.cosines.exact(at), has) + self.base[at]
 
     def _dense(self, values: Floats, has: NDArray[np.bool_] | None) -> Floats:
-        if self.cosines is None:
-            return np.zeros(len(values), np.float32)
-        slope = np.float32(self.dense_weight / self.cosines.span)
-        part: Floats = (values - np.float32(self.cosines.low)) * slope
+        part: Floats = values * self.slope
         return part if has is None else part * has
 
-    def explain(self, at: NDArray[np.int64]) -> tuple[tuple[Signal, ...], ...]:
-        """What each signal said about the messages at some positions, in that order."""
-        every = np.arange(len(self.base))
-        columns: list[tuple[str, float, NDArray[np.float32] | NDArray[np.bool_], NDArray[np.float32]]] = [
-            (name, weight, values, weight * values[at] / np.float32(divisor))
-            for name, (weight, values, divisor) in self.parts.items()
-        ]
+    def explain(self, at: Positions) -> tuple[tuple[Signal, ...], ...]:
+        """What each signal said about the messages at some positions, in their order."""
+        parts = list(self.parts)
         if self.cosines is not None:
-            values = self.cosines.exact(every)
-            columns.append(("dense", self.dense_weight, values, self._dense(values, self.cosines.has)[at]))
-        told: list[tuple[Signal, ...]] = []
-        ordered = [np.sort(values) for _, _, values, _ in columns]
-        for place, position in enumerate(at.tolist()):
-            told.append(
-                tuple(
-                    Signal(
-                        name,
-                        float(values[position]),
-                        1 + len(values) - int(np.searchsorted(sorted_values, values[position], "right")),
-                        weight,
-                        float(contributions[place]),
-                    )
-                    for (name, weight, values, contributions), sorted_values in zip(columns, ordered, strict=True)
-                )
+            every = self.cosines.exact(np.arange(len(self.base)))
+            parts.append(Part("dense", every, self.weight, self.slope))
+        columns = []
+        for part in parts:
+            values = part.values[at]
+            ranks = 1 + len(part.values) - np.searchsorted(np.sort(part.values), values, "right")
+            given = (values * part.slope).tolist()
+            columns.append(
+                [
+                    Signal(part.name, float(value), rank, part.weight, contribution)
+                    for value, rank, contribution in zip(values.tolist(), ranks.tolist(), given, strict=True)
+                ]
             )
-        return tuple(told)
+        return tuple(zip(*columns, strict=True)) if columns else ((),) * len(at)
 
 
-ROUNDING: Final = 2e-6
-"""Room for float32 sums, which the bound of the int8 pass does not know of."""
-
-
-def gather(
-    index: SearchIndex, query: Query, pool: Links, usable: NDArray[np.bool_] | None, profile: Profile
-) -> Evidence:
-    """All signals for the messages of a pool, which alone are `usable` (flags by link; None for all)."""
-    if not len(pool):
-        return Evidence({}, np.zeros(0, np.float32), None, 0.0, 0)
+def gather(index: SearchIndex, query: Query, pool: Pool, profile: Profile) -> Evidence:
+    """All signals for the messages of a pool, with the weights of a profile."""
     cosines = signals.cosines(index, query.vector, query.model, pool, profile)
-    missing = 0
-    if query.vector is not None:
-        missing = len(pool) - (0 if cosines is None else cosines.count)
-    total = profile.total if cosines is not None else profile.total - profile.dense
-    parts: dict[str, tuple[float, Floats | NDArray[np.bool_], float]] = {}
-    words, ideal = signals.lexical(index, _query_stems(index, query), pool, usable, QUERY_TERMS, profile)
+    speaker = signals.speaker(index, query.speakers, pool)
+    inside = signals.inside(index, query.windows, pool)
+    # The weights of signals that have nothing to say about this query would only make all scores smaller.
+    total = profile.lexical + profile.role
+    total += 0.0 if cosines is None else profile.dense
+    total += 0.0 if speaker is None else profile.speaker
+    total += 0.0 if inside is None else profile.window
+
+    parts = _words(index, query, pool, profile, profile.lexical / total)
+    parts.append(_flag("role", signals.user(index, pool), profile.role / total))
+    if speaker is not None:
+        parts.append(_flag("speaker", speaker, profile.speaker / total))
+    if inside is not None:
+        parts.append(_flag("window", inside, profile.window / total))
+    base = parts[0].values * parts[0].slope
+    for part in parts[1:]:
+        base += part.values * part.slope
+    weight = profile.dense / total
+    slope = np.float32(0 if cosines is None else weight / cosines.highest(profile.dense_floor))
+    return Evidence(tuple(parts), base, cosines, weight, slope)
+
+
+def _words(index: SearchIndex, query: Query, pool: Pool, profile: Profile, weight: float) -> list[Part]:
+    """BM25F and date words, which share a scale."""
+    found = signals.lexical(index, _query_stems(index, query), pool, QUERY_TERMS, profile)
     dates = signals.dates(index, query.dates, pool)
+    if found is None and dates is None:
+        return []
+    words, ideal = (np.zeros(pool.size, np.float32), 0.0) if found is None else found
     together = words if dates is None else words + np.float32(profile.dates) * dates
     top = max(float(together.max()), profile.lexical_floor * ideal)
-    if top > 0:
-        parts["lexical"] = (profile.lexical / total, words, top)
-        if dates is not None:
-            parts["dates"] = (profile.lexical * profile.dates / total, dates, top)
-    parts["role"] = (profile.role / total, signals.user(index, pool), 1.0)
-    speaker = signals.speaker(index, query.speakers, pool) if profile.speaker else None
-    if speaker is not None:
-        parts["speaker"] = (profile.speaker / total, speaker, 1.0)
-    inside = signals.inside(index, query.window, pool) if profile.window else None
-    if inside is not None:
-        parts["window"] = (profile.window / total, inside, 1.0)
-    base = np.zeros(len(pool), np.float32)
-    for weight, values, divisor in parts.values():
-        base += values * np.float32(weight / divisor)
-    return Evidence(parts, base, cosines, profile.dense / total, missing)
+    if top <= 0:
+        return []
+    parts = [Part("lexical", words, weight, np.float32(weight / top))]
+    if dates is not None:
+        parts.append(Part("dates", dates, weight * profile.dates, np.float32(weight * profile.dates / top)))
+    return parts
+
+
+def _flag(name: str, values: NDArray[np.bool_], weight: float) -> Part:
+    return Part(name, values, weight, np.float32(weight))
 
 
 def _query_stems(index: SearchIndex, query: Query) -> list[str]:
-    """Stems by the query's own language first, then by the others that the vault holds: a short query tells
-    little."""
-    found = list(query.words)
-    chosen = dict.fromkeys(stems(found, query.language))
+    """Stems in the query's own language, then in the others that the vault holds: a short query tells little."""
+    words = list(query.words)
+    chosen = dict.fromkeys(stems(words, query.language))
     for language in sorted(index.languages - {query.language}):
-        chosen.update(dict.fromkeys(stems(found, language)))
+        chosen.update(dict.fromkeys(stems(words, language)))
     return list(chosen)

@@ -10,7 +10,7 @@ Messages are called by their link here: row + 1, so that link 0 can mean "no nei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,9 @@ Floats = NDArray[np.float32]
 
 MERGE_RATIO: Final = 4
 """A run of postings is merged with the one before it unless that is this many times larger."""
+
+SPARSE: Final = 4
+"""A term is worked on sparsely if it touches fewer than one message in so many."""
 
 BATCH: Final = 1 << 16
 """Most accumulators (terms x messages) that are worked on at once, so that they stay in the processor's
@@ -207,84 +210,93 @@ def idf(frequency: NDArray[Any], messages: int) -> Floats:
     return np.log1p((messages - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
 
 
-def score(
-    selection: Selection,
-    weights: Floats,
-    *,
-    previous: Links,
-    following: Links,
-    lengths: NDArray[np.uint16],
-    average: float,
-    usable: NDArray[np.bool_] | None,
-    setting: ContextBM25F,
-) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What BM25F needs to know of the messages, by link."""
+
+    previous: Links
+    following: Links
+    lengths: NDArray[np.uint16]
+    average: float
+    """Mean length."""
+    usable: NDArray[np.bool_] | None
+    """Messages that may be found; one that may not lends nothing to its neighbours either. None for all."""
+
+
+def score(selection: Selection, weights: Floats, around: Neighbours, setting: ContextBM25F) -> Floats:
     """Context BM25F of every message, by link (index 0 is meaningless).
 
     Args:
         selection: postings of the query's terms.
         weights: idf by slot.
-        previous, following: links of the neighbours, 0 for none.
-        lengths: stems in each message.
-        average: mean length.
-        usable: flags by link; a message that is not usable lends nothing to its neighbours either.
+        around: lengths and links.
         setting: the constants.
     """
-    total = np.zeros(len(lengths), np.float32)
-    width = len(lengths)
+    width = len(around.lengths)
+    total = np.zeros(width, np.float32)
     most = max(1, BATCH // width)
-    pieces = list(zip(selection.slots, selection.links, selection.counts, strict=True))
-    for first in range(0, len(selection.terms), most):
-        batch = [piece for piece in pieces if first <= piece[0][0] < first + most]
-        if not batch:
-            continue
-        links = np.concatenate([each[1] for each in batch]).astype(np.int64)
-        counts = np.concatenate([each[2] for each in batch]).astype(np.float32)
-        offsets = np.repeat(
-            np.array([(each[0][0] - first) * width for each in batch]), np.array([each[0][1] for each in batch])
-        )
-        if usable is not None:
-            keep = usable[links]
-            links, counts, offsets = links[keep], counts[keep], offsets[keep]
-        terms = min(most, len(selection.terms) - first)
-        total += _batch(
-            links,
-            counts,
-            offsets,
-            weights[first : first + terms],
-            previous,
-            following,
-            lengths[links].astype(np.float32) / np.float32(average),
-            width,
-            setting,
-        )
+    scratch = np.zeros(min(most, len(weights)) * width, np.float32)
+    for batch in _batches(selection, most, width, around.usable):
+        terms = weights[batch.first : batch.first + most] * np.float32(1 + setting.saturation)
+        sums = scratch[: len(terms) * width]
+        touched = _accumulate(sums, batch, around, setting)
+        k = np.float32(setting.saturation)
+        if len(terms) == 1 and SPARSE * len(touched) < width:
+            values = sums[touched]
+            # A message may be touched twice; then the same value is written twice.
+            total[touched] += terms * values / (values + k)
+            sums[touched] = 0
+        else:
+            rows = sums.reshape(len(terms), width)
+            total += terms @ np.divide(rows, rows + k, out=rows)
+            sums[:] = 0
     return total
 
 
-def _batch(
-    links: Links,
-    counts: Floats,
-    offsets: Links,
-    weights: Floats,
-    previous: Links,
-    following: Links,
-    relative: Floats,
-    width: int,
-    setting: ContextBM25F,
-) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Postings of some consecutive slots."""
+
+    first: int
+    """The first slot."""
+    links: Links
+    counts: Floats
+    offsets: Links | int
+    """Where the accumulators of each posting's slot begin."""
+
+
+def _batches(selection: Selection, most: int, width: int, usable: NDArray[np.bool_] | None) -> Iterator[_Batch]:
+    pieces = sorted(zip(selection.slots, range(len(selection.links)), strict=True))
+    for first in range(0, len(selection.terms), most):
+        chosen = [piece for piece in pieces if first <= piece[0][0] < first + most]
+        if not chosen:
+            continue
+        links = np.concatenate([selection.links[at] for _, at in chosen], dtype=np.int64)
+        counts = np.concatenate([selection.counts[at] for _, at in chosen], dtype=np.float32)
+        offsets: Links | int = 0
+        if most > 1:
+            starts = [(slot - first) * width for (slot, _), _ in chosen]
+            offsets = np.repeat(starts, [length for (_, length), _ in chosen])
+        if usable is not None:
+            keep = usable[links]
+            links, counts = links[keep], counts[keep]
+            offsets = offsets if isinstance(offsets, int) else offsets[keep]
+        yield _Batch(first, links, counts, offsets)
+
+
+def _accumulate(sums: Floats, batch: _Batch, around: Neighbours, setting: ContextBM25F) -> Links:
+    """Add the normalised counts of a batch to zeroed accumulators; returns which were touched."""
+    links, counts = batch.links, batch.counts
+    relative = around.lengths[links] * np.float32(1 / around.average)
     b, c = np.float32(setting.own_length), np.float32(setting.context_length)
-    lent = counts / ((1 - c) + c * relative)
-    sums = np.zeros(len(weights) * width, np.float32)
-    sums[links + offsets] = counts / ((1 - b) + b * relative)
-    after, before = following[links], previous[links]
-    # What lies before a message lends to it, so a posting gives its `before` weight to the message that
-    # follows.
-    for target, share in (
-        (after, setting.before[0]),
-        (before, setting.after[0]),
-        (following[after], setting.before[1]),
-        (previous[before], setting.after[1]),
-    ):
-        np.add.at(sums, target + offsets, np.float32(share) * lent)
-    k = np.float32(setting.saturation)
-    scores: Floats = (weights * (1 + k)) @ (sums / (sums + k)).reshape(len(weights), width)
-    return scores
+    own = links + batch.offsets
+    sums[own] = counts / ((1 - b) + b * relative)
+    after, before = around.following[links], around.previous[links]
+    # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
+    shares = np.array([setting.before[0], setting.after[0], setting.before[1], setting.after[1]], np.float32)
+    targets = np.concatenate((after, before, around.following[after], around.previous[before]))
+    if not isinstance(batch.offsets, int):
+        targets += np.concatenate((batch.offsets,) * 4)
+    lent = shares[:, None] * (counts / ((1 - c) + c * relative))
+    np.add.at(sums, targets, lent.ravel())
+    return np.concatenate((own, targets))

@@ -7,8 +7,10 @@ what the bound cannot exclude, so that the result is that of an exhaustive float
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 
 import numpy as np
@@ -23,8 +25,11 @@ Halves = NDArray[np.float16]
 SMALL: Final = 2_048
 """Up to so many vectors, reading float16 at once is as fast as two passes."""
 
-MANY: Final = 4_096
-"""From so many vectors on, two threads are worth starting."""
+MANY: Final = 32_768
+"""From so many vectors on, a second thread is worth starting."""
+
+THREADS: Final = min(2, os.cpu_count() or 1)
+"""Two threads take all the memory bandwidth that one search should."""
 
 CHUNK: Final = 8_192
 """Vectors that are converted at a time, to bound temporary memory."""
@@ -140,9 +145,22 @@ class Coded:
 
 
 def _dots(query: NDArray[Any], rows: NDArray[Any]) -> Floats:
-    if not len(rows):
-        return np.zeros(0, np.float32)
-    threads = 2 if len(rows) >= MANY else 1
-    products = simsimd.cdist(query[None, :], rows, "dot", threads=threads)
-    dots: Floats = np.asarray(products)[0].astype(np.float32)
-    return dots
+    """Dot products of one vector with many; each is the same number however the rows are split."""
+    products: Floats = np.empty(len(rows), np.float32)
+    if len(rows) < MANY or THREADS == 1:
+        _dots_into(products, query, rows, 0, len(rows))
+        return products
+    # Not the library's own threads: those are OpenMP's, and a process forked after their first use would hang in the
+    # next search. A thread costs 50 us to start.
+    half = len(rows) // 2
+    helper = Thread(target=_dots_into, args=(products, query, rows, 0, half))
+    helper.start()
+    _dots_into(products, query, rows, half, len(rows))
+    helper.join()
+    return products
+
+
+def _dots_into(products: Floats, query: NDArray[Any], rows: NDArray[Any], start: int, end: int) -> None:
+    if start < end:
+        found = simsimd.cdist(query[None, :], rows[start:end], "dot", out_dtype="float32", threads=1)
+        products[start:end] = np.asarray(found)[0]

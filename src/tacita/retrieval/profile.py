@@ -31,15 +31,17 @@ class Profile:
     dense: float = 0.55
     role: float = 0.15
     """For what the user said, over what an assistant answered."""
-    speaker: float = 0.0
+    speaker: float = 0.15
     """For the one speaker that the query names, against all others."""
-    window: float = 0.0
+    window: float = 0.2
     """For messages of the time that the query names."""
     dates: float = 0.7
     """Day, month and year words of the query that are those of the message's own date, beside the BM25F
     score."""
-    lexical_floor: float = 0.0
+    lexical_floor: float = 0.3
     """The lexical score that counts in full is at least this share of the best possible one."""
+    dense_floor: float = 0.4
+    """The cosine that counts in full is at least this: when nothing is alike, meaning has little to say."""
     bm25f: ContextBM25F = field(default_factory=ContextBM25F)
     short_message: float = 0.3
     """Weight of the whole message's cosine, beside its best segment's, up to `limits` of a short message."""
@@ -47,11 +49,6 @@ class Profile:
     """The same for a long message, whose many segments would win by number."""
     session_gap: int = 6 * 3600 * 1_000_000
     """Microseconds of silence that end a session."""
-
-    @property
-    def total(self) -> float:
-        """The largest possible score, before division."""
-        return self.lexical + self.dense + self.role + self.speaker + self.window
 
 
 HYBRID: Final = Profile()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tacita.retrieval.dates import DateWords, Window, date_words, window
+from tacita.retrieval.dates import DateWords, Window, date_words, windows
 from tacita.retrieval.names import Names
 from tacita.retrieval.text import language, words
 
@@ -23,7 +23,7 @@ class Query:
     speakers: frozenset[str]
     """Known names that it mentions."""
     dates: DateWords
-    window: Window | None
+    windows: tuple[Window, ...]
 
 
 def prepare(
@@ -44,12 +44,13 @@ def prepare(
         names: the speakers that the vault knows (`SearchIndex.names`).
     """
     found = words(text)
+    guessed = language(found)
     return Query(
         words=tuple(found),
-        language=language(found),
+        language=guessed,
         vector=None if vector is None else np.ascontiguousarray(vector, np.float16),
         model=model,
         speakers=names.mentioned(found) if names is not None else frozenset(),
         dates=date_words(found),
-        window=window(text, reference_time),
+        windows=windows(text, found, guessed, reference_time),
     )

@@ -1,8 +1,7 @@
 """Searching one vault: a query and an index in, rows with scores out. Pure, exact and deterministic.
 
-Each signal is computed for the messages that may be found and for no others; weights come last, from a
-profile. So a message outside the caller's scope influences no score, save through the document frequencies of
-its vault.
+A message that is not allowed influences no score, save through the document frequencies and the mean length of its
+vault, which are one person's.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 from tacita.retrieval import fuse
 from tacita.retrieval.evidence import Signal, gather
 from tacita.retrieval.index import SearchIndex
+from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import HYBRID, Profile
 from tacita.retrieval.query import Query, prepare
 
 __all__ = ["Query", "Ranked", "Signal", "prepare", "rank"]
-
-Links = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +26,13 @@ class Ranked:
     """Hits, best first."""
 
     rows: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    """From about 0 to 1, comparable within one search only."""
+    scores: NDArray[np.float32]
+    """From about 0 to 1; comparable within one search."""
     searched: int
     """How many messages were allowed."""
     without_vectors: int
-    """How many of them have no vectors of the query's model, and so only their words were searched. 0 for a
-    query without a vector."""
+    """How many of them have no vectors of the query's model, so that only their words were searched; 0 for a query
+    without a vector."""
     signals: tuple[tuple[Signal, ...], ...] | None
     """For each hit, if it was asked to explain itself."""
 
@@ -51,42 +49,34 @@ def rank(
 ) -> Ranked:
     """The `top_k` best of the allowed messages, or all of them if there are fewer, even when nothing matches.
 
+    Equal scores are ordered by row, the newest first.
+
     Args:
         index: of the vault.
         query: from `prepare`.
         allowed: one flag per row; None allows all.
-        top_k: how many; exactly as many as there are allowed rows if those are fewer.
-        threshold: drop hits that score lower.
-        explain: tell what each signal said.
+        top_k: how many.
+        threshold: drop hits that score lower; None drops none.
+        explain: tell what each signal said. Slower: every message is scored exactly.
         profile: the weights.
     """
-    pool = _pool(index, allowed)
-    usable = None
-    if len(pool) < index.living:
-        usable = np.zeros(len(index) + 1, np.bool_)
-        usable[pool] = True
-    evidence = gather(index, query, pool, usable, profile)
-    k = min(top_k, len(pool))
-    every = np.arange(len(pool)) if explain else None
-    found = evidence.contenders(k) if every is None else every
+    pool = Pool.of(index.alive, index.living, allowed)
+    if not pool.size:
+        nothing: NDArray[np.int64] = np.zeros(0, np.int64)
+        return Ranked(nothing, np.zeros(0, np.float32), 0, 0, () if explain else None)
+    evidence = gather(index, query, pool, profile)
+    k = min(top_k, pool.size)
+    found = evidence.contenders(k)
     scores = evidence.scores(found)
     order = fuse.best(scores, k)
     if threshold is not None:
         order = order[scores[order] >= threshold]
+    chosen = found[order]
+    held = 0 if evidence.cosines is None else evidence.cosines.count
     return Ranked(
-        rows=pool[found[order]] - 1,
+        rows=pool.links(chosen) - 1,
         scores=scores[order],
-        searched=len(pool),
-        without_vectors=evidence.without_vectors,
-        signals=evidence.explain(found[order]) if explain else None,
+        searched=pool.size,
+        without_vectors=0 if query.vector is None else pool.size - held,
+        signals=evidence.explain(chosen) if explain else None,
     )
-
-
-def _pool(index: SearchIndex, allowed: NDArray[np.bool_] | None) -> Links:
-    """Links of the messages that may be found, ascending."""
-    standing = index.alive
-    if allowed is None:
-        return np.arange(1, len(standing)) if index.living == len(index) else np.flatnonzero(standing)
-    if len(allowed) != len(index):
-        raise ValueError(f"{len(allowed)} flags for {len(index)} rows")
-    return np.flatnonzero(allowed & standing[1:]) + 1

@@ -31,10 +31,9 @@ _MARKS = (
 _WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:'[^\W\d_]+)?")
 _APOSTROPHES = str.maketrans("\u2019\u02bc\uff07", "'''")
 # Scripts written without spaces between words: these are indexed by pairs of characters.
-_UNSPACED = re.compile(
-    r"([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)"
-    r"|([\u3041-\u30ff\u31f0-\u31ff\uac00-\ud7af\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+)"
-)
+_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = re.compile(rf"[{_HAN}\u3041-\u30ff\u31f0-\u31ff\uac00-\ud7af\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
+_ONE_HAN = re.compile(rf"[{_HAN}]")
 _STEMMER_BY_SCRIPT: Final = (
     (0x0370, 0x0400, "greek"),
     (0x0400, 0x0530, "russian"),
@@ -67,17 +66,19 @@ def words(text: str) -> list[str]:
 
 
 def _pieces(word: str) -> Iterable[str]:
-    """Han runs give single characters and pairs, other unspaced runs give pairs, the rest stays whole."""
+    """Unspaced runs give pairs of characters, and Han characters one by one too; the rest stays whole."""
     end = 0
     for run in _UNSPACED.finditer(word):
         if run.start() > end:
             yield word[end : run.start()]
         end = run.end()
-        chars, is_han = run.group(), run.group(1) is not None
-        if is_han or len(chars) == 1:
-            yield from chars
-        for first, second in pairwise(chars):
-            yield first + second
+        chars = run.group()
+        if len(chars) == 1:
+            yield chars
+        else:
+            yield from _ONE_HAN.findall(chars)
+            for first, second in pairwise(chars):
+                yield first + second
     if end < len(word):
         yield word[end:]
 
