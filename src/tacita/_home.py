@@ -46,6 +46,12 @@ def prepare(home: Path) -> None:
             raise ConfigError(f"{folder} is open to others: chmod 700 {folder}")
 
 
+def require_ring(home: Path) -> None:
+    """Raises KeyUnavailable when there is data but no key ring: an empty new ring would make the home look empty."""
+    if (home / "data" / "log.db").exists() and not (home / "keys" / "ring.db").exists():
+        raise KeyUnavailable(f"{home / 'keys' / 'ring.db'} is missing, but there is data: bring the key ring back")
+
+
 def recorded_keys(home: Path) -> str | None:
     """The key URI that this home recorded, None before first use."""
     record = _read(home)

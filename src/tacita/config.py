@@ -221,6 +221,8 @@ def build(
             keys = keys if keys is not None else settings.keys or "ephemeral:"
         elif not isinstance(chosen_store, LogStore):
             _home.prepare(settings.home)
+            if ring is None and settings.ring is None and chosen_store is None:
+                _home.require_ring(settings.home)
         provider = _build_keys(settings, keys, owned, has_home=not in_memory)
         opened_ring = _build_file("rings", settings, ring or settings.ring, settings.keys_folder / "ring.db", owned)
         opened_store = _build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
