@@ -55,9 +55,7 @@ def vectors() -> dict[str, Any]:
         "item_id": ITEM_ID.hex(),
         "item_tag": tag.hex(),
         "content_tag": {"use": "6964", "content": "6162", "tag": keys.content_tag(b"id", b"ab").hex()},
-        "padme": {
-            str(n): v1.padme(n) for n in (0, 1, 2, 7, 8, 9, 15, 16, 17, 100, 129, 1_000, 1_025, 65_537)
-        },
+        "padme": {str(n): v1.padme(n) for n in (0, 1, 2, 7, 8, 9, 15, 16, 17, 100, 129, 1_000, 1_025, 65_537)},
         "events": events,
         "failing": failing(events[1], tag),
     }

@@ -57,9 +57,7 @@ def run(home: Path, kills: int) -> None:
             assert report.ok, report.problems
             for user, texts in kept.items():
                 stored = [record["text"] for record in memory.export(user_id=user) if "text" in record]
-                assert texts <= set(stored), (
-                    f"round {number}: {len(texts - set(stored))} acknowledged adds lost"
-                )
+                assert texts <= set(stored), f"round {number}: {len(texts - set(stored))} acknowledged adds lost"
                 assert len(stored) == len(set(stored)), f"round {number}: an add is there twice"
     assert sum(map(len, kept.values())) > kills
 
@@ -78,9 +76,7 @@ def test_writers_side_by_side_all_get_through(tmp_path: Path) -> None:
     home = tmp_path / "home"
     Memory(home, embedder="none").close()
     writers = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(home), "alice", f"w{n}", "40"], stdout=subprocess.PIPE
-        )
+        subprocess.Popen([sys.executable, str(WORKER), str(home), "alice", f"w{n}", "40"], stdout=subprocess.PIPE)
         for n in range(WRITERS)
     ]
     said = [writer.communicate(timeout=120)[0].decode().split() for writer in writers]

@@ -124,9 +124,7 @@ def test_same_key_same_content_adds_once(memory: Memory) -> None:
     assert memory.add("a", user_id="bob", idempotency_key="k").results[0].event == "added"
 
 
-@pytest.mark.parametrize(
-    "other", ["b", {"content": "a", "role": "assistant"}, {"content": "a", "metadata": {"x": 1}}]
-)
+@pytest.mark.parametrize("other", ["b", {"content": "a", "role": "assistant"}, {"content": "a", "metadata": {"x": 1}}])
 def test_same_key_other_content_is_a_conflict(memory: Memory, other: Any) -> None:
     memory.add("a", user_id="ana", idempotency_key="k")
     with pytest.raises(Conflict):

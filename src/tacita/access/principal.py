@@ -57,9 +57,9 @@ class Principal:
         allowed = self.subjects
         if subjects is not None:
             entries = list(subjects)
+            wanted = {(one.kind, one.id) for one in (self._named(entry) for entry in entries)}
             if any(len(_clean_ids(entry)) > 1 for entry in entries):
                 raise InvalidInput("each of a view's subjects is one id: labels do not narrow it")
-            wanted = {(one.kind, one.id) for one in (self._named(entry) for entry in entries)}
             allowed = frozenset(wanted)
         if pinned:
             subject = _subject(pinned)

@@ -46,9 +46,7 @@ def test_padme(length: str, padded: int) -> None:
 
 @pytest.mark.parametrize("event", VECTORS["events"], ids=lambda event: f"seq {event['seq']}")
 def test_event_opens(event: dict[str, Any]) -> None:
-    tag, sealed, previous = (
-        bytes.fromhex(one) for one in (VECTORS["item_tag"], event["sealed"], event["previous"])
-    )
+    tag, sealed, previous = (bytes.fromhex(one) for one in (VECTORS["item_tag"], event["sealed"], event["previous"]))
     assert digest(tag, sealed).hex() == event["digest"]
     row = SealedRow(event["seq"], tag, sealed, bytes.fromhex(event["digest"]))
     assert open_event(KEYS, previous, row).hex() == event["body"]
