@@ -393,7 +393,7 @@ def doctor(as_json: Json = False) -> None:
     with _memory(embedder="none") as memory:
         facts = memory.describe()
     facts["embedder"] = options.embedder or settings.embedder
-    facts["models"] = [msgspec.to_builtins(status) for status in models_status(settings.models)]
+    facts["models"] = [msgspec.to_builtins(status, enc_hook=str) for status in models_status(settings.models)]
     if facts["key_on_same_disk"]:
         facts["advice"] = "the root key lies on the same disk as the data: move it (docs/how-to/keys.md)"
     show(Response("doctor", facts), as_json=as_json or options.json, console=_console())
@@ -418,7 +418,7 @@ def models_list(as_json: Json = False) -> None:
     """Models on this machine."""
     from tacita.models.fetch import models_status
 
-    found = [msgspec.to_builtins(status) for status in models_status(_settings().models)]
+    found = [msgspec.to_builtins(status, enc_hook=str) for status in models_status(_settings().models)]
     show(Response("models", {"models": found}), as_json=as_json or options.json, console=_console())
 
 

@@ -1,0 +1,183 @@
+"""What every log store must do. Subclass `LogStoreContract`, say how to open yours, and run pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tacita.errors import HeadMoved, InvalidInput, StoreError
+from tacita.hazmat import sha256
+from tacita.ports.log import LogStore
+from tacita.sealed import DropCounts, SealedEvent, SealedPart, VaultHead
+
+A, B = b"a" * 32, b"a" * 31 + b"b"
+
+
+def event(number: int, size: int = 100) -> SealedEvent:
+    """A well-formed event with recognisable bytes."""
+    sealed = (b"%06d" % number) * (size // 6 + 1)
+    return SealedEvent(number.to_bytes(16), sealed, sha256(number.to_bytes(16) + sealed))
+
+
+def events(first: int, count: int) -> list[SealedEvent]:
+    return [event(number) for number in range(first, first + count)]
+
+
+class LogStoreContract:
+    """The promises of `LogStore`. Set `persistent` to False for a store that ends with its object."""
+
+    persistent = True
+
+    def make(self, folder: Path) -> LogStore:
+        """Open the store that lives in `folder`; called again for the same folder to open it anew."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[LogStore]:
+        opened = self.make(tmp_path / "store")
+        yield opened
+        opened.close()
+
+    def test_append_and_read(self, store: LogStore) -> None:
+        assert store.head(A) is None
+        assert store.append(A, 0, events(1, 3)) == 3
+        assert store.append(A, 3, events(4, 2)) == 5
+        rows = list(store.read(A))
+        assert [row.seq for row in rows] == [1, 2, 3, 4, 5]
+        assert [row.sealed for row in rows] == [one.sealed for one in events(1, 5)]
+        assert [row.digest for row in rows] == [one.digest for one in events(1, 5)]
+        assert [row.seq for row in store.read(A, after=3)] == [4, 5]
+        assert store.head(A) == VaultHead(A, 1, 5)
+
+    def test_compare_and_set(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2))
+        for expected in (0, 1, 3):
+            with pytest.raises(HeadMoved):
+                store.append(A, expected, events(9, 1))
+        assert len(list(store.read(A))) == 2
+
+    def test_a_race_has_one_winner_each_time(self, store: LogStore) -> None:
+        def write(number: int) -> int:
+            for attempt in range(1_000):
+                head = store.head(A)
+                try:
+                    store.append(A, head.seq if head else 0, [event(number)])
+                except HeadMoved:
+                    continue
+                return attempt
+            raise AssertionError("never won")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(40)))
+        tags = sorted(int.from_bytes(row.item_tag) for row in store.read(A))
+        assert tags == list(range(40))
+
+    def test_vaults_are_apart(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2))
+        store.append(B, 0, events(7, 1))
+        assert [row.item_tag for row in store.read(B)] == [event(7).item_tag]
+        assert store.drop(A) == DropCounts(2, 0)
+        assert [row.seq for row in store.read(B)] == [1]
+        assert [head.vault_id for head in store.vaults()] == [B]
+
+    def test_a_dropped_vault_starts_anew(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 3))
+        store.write_snapshot(A, 3, iter([SealedPart(0, b"old")]))
+        store.drop(A)
+        assert store.head(A) is None
+        assert store.drop(A) == DropCounts(0, 0)
+        store.append(A, 0, events(8, 1))
+        assert [row.item_tag for row in store.read(A)] == [event(8).item_tag]
+        assert store.read_snapshot(A) is None
+
+    def test_purge_keeps_tag_and_digest(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 3))
+        store.write_snapshot(A, 3, iter([SealedPart(0, b"part")]))
+        store.append(A, 3, [event(4)], purge=[1, 3])
+        rows = list(store.read(A))
+        assert [row.sealed is None for row in rows] == [True, False, True, False]
+        assert [row.digest for row in rows] == [one.digest for one in events(1, 4)]
+        assert store.read_snapshot(A) is None
+
+    def test_a_lost_race_purges_nothing(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2))
+        with pytest.raises(HeadMoved):
+            store.append(A, 1, [event(3)], purge=[1])
+        assert all(row.sealed for row in store.read(A))
+
+    def test_fetch(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 1_200))
+        assert [row.seq for row in store.fetch(A, [7, 3, 3, 9_999])] == [3, 7]
+        assert len(store.fetch(A, range(1, 1_201))) == 1_200
+        assert store.fetch(B, [1]) == []
+
+    def test_snapshots_are_replaced_by_newer_ones_only(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 9))
+        store.write_snapshot(A, 5, iter([SealedPart(0, b"five"), SealedPart(1, b"more")]))
+        store.write_snapshot(A, 3, iter([SealedPart(0, b"three")]))
+        found = store.read_snapshot(A)
+        assert found is not None
+        assert (found[0], [part.sealed for part in found[1]]) == (5, [b"five", b"more"])
+        store.write_snapshot(A, 9, iter([SealedPart(0, b"nine")]))
+        found = store.read_snapshot(A)
+        assert found is not None
+        assert (found[0], [part.sealed for part in found[1]]) == (9, [b"nine"])
+        assert store.drop_snapshots(A) == 1
+        assert store.read_snapshot(A) is None
+
+    def test_a_snapshot_that_fails_half_way_leaves_the_old_one(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2))
+        store.write_snapshot(A, 1, iter([SealedPart(0, b"whole")]))
+
+        def broken() -> Iterator[SealedPart]:
+            yield SealedPart(0, b"half")
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            store.write_snapshot(A, 2, broken())
+        found = store.read_snapshot(A)
+        assert found is not None
+        assert [part.sealed for part in found[1]] == [b"whole"]
+
+    def test_plaintext_is_refused(self, store: LogStore) -> None:
+        class Loose(SealedEvent):  # type: ignore[misc]
+            pass
+
+        loose = Loose(bytes(16), b"x", bytes(32))
+        for wrong in (b"bytes", "text", loose, None):
+            with pytest.raises(TypeError):
+                store.append(A, 0, [wrong])  # type: ignore[list-item]
+        with pytest.raises(TypeError):
+            store.head("a" * 32)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput):
+            store.append(A, 0, [])
+        assert store.head(A) is None
+
+    def test_reading_goes_on_while_others_write(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 1_500))
+        reader = store.read(A)
+        first = next(reader)
+        store.append(A, 1_500, events(2_000, 5))
+        assert first.seq == 1
+        assert len(list(reader)) == 1_499
+        abandoned = store.read(A)
+        next(abandoned)
+        del abandoned
+        assert store.append(A, 1_505, [event(3)]) == 1_506
+
+    def test_opened_again_it_holds_the_same(self, tmp_path: Path) -> None:
+        if not self.persistent:
+            pytest.skip("this store ends with its object")
+        store = self.make(tmp_path / "again")
+        store.append(A, 0, events(1, 4))
+        before = list(store.read(A))
+        store.close()
+        store.close()
+        with pytest.raises(StoreError):
+            store.head(A)
+        again = self.make(tmp_path / "again")
+        assert list(again.read(A)) == before
+        again.close()

@@ -1,0 +1,114 @@
+"""What every key ring must do. Subclass `KeyRingContract`, say how to open yours, and run pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tacita.errors import Conflict, KeyUnavailable, Tampered
+from tacita.ports.keys import KeyRing
+from tacita.sealed import Anchor, RingEntry
+
+A, B = b"a" * 32, b"b" * 32
+
+
+def entry(vault_id: bytes, wrapped: bytes = b"wrapped key") -> RingEntry:
+    return RingEntry(vault_id, 1, "test:1", wrapped, b"label", Anchor(0, b"c" * 32))
+
+
+class KeyRingContract:
+    """The promises of `KeyRing`. Set `persistent` to False for a ring that ends with its object."""
+
+    persistent = True
+
+    def make(self, folder: Path) -> KeyRing:
+        """Open the ring that lives in `folder`; called again for the same folder to open it anew."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def ring(self, tmp_path: Path) -> Iterator[KeyRing]:
+        opened = self.make(tmp_path / "ring")
+        yield opened
+        opened.close()
+
+    def test_three_states(self, ring: KeyRing) -> None:
+        assert (ring.get(A), ring.shredded(A)) == (None, False)
+        ring.create(entry(A))
+        assert (ring.get(A), ring.shredded(A)) == (entry(A), False)
+        assert ring.shred(A)
+        assert (ring.get(A), ring.shredded(A)) == (None, True)
+        assert not ring.shred(A)
+        ring.create(entry(A, b"another key"))
+        found = ring.get(A)
+        assert found is not None
+        assert found.wrapped == b"another key"
+        assert not ring.shredded(A)
+        assert ring.get(B) is None
+
+    def test_a_key_is_never_replaced(self, ring: KeyRing) -> None:
+        ring.create(entry(A))
+        with pytest.raises(Conflict):
+            ring.create(entry(A, b"usurper"))
+        assert ring.get(A) == entry(A)
+
+    def test_a_race_to_create_has_one_winner(self, ring: KeyRing) -> None:
+        def attempt(number: int) -> bool:
+            try:
+                ring.create(entry(A, b"%d" % number))
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(attempt, range(8))) == 1
+
+    def test_anchors_move_forward_only(self, ring: KeyRing) -> None:
+        ring.create(entry(A))
+        ring.advance(A, Anchor(5, b"5" * 32))
+        ring.advance(A, Anchor(3, b"3" * 32))
+        found = ring.get(A)
+        assert found is not None
+        assert found.anchor == Anchor(5, b"5" * 32)
+        ring.advance(A, Anchor(5, b"5" * 32))
+        with pytest.raises(Tampered):
+            ring.advance(A, Anchor(5, b"x" * 32))
+
+    def test_a_shredded_vault_has_no_anchor(self, ring: KeyRing) -> None:
+        with pytest.raises(KeyUnavailable):
+            ring.advance(A, Anchor(1, b"1" * 32))
+        ring.create(entry(A))
+        ring.shred(A)
+        with pytest.raises(KeyUnavailable):
+            ring.advance(A, Anchor(1, b"1" * 32))
+
+    def test_settings_are_put_once(self, ring: KeyRing) -> None:
+        assert ring.setting("x") is None
+        assert ring.put_setting_once("x", b"1") == b"1"
+        assert ring.put_setting_once("x", b"2") == b"1"
+        assert ring.setting("x") == b"1"
+
+    def test_entries_in_order(self, ring: KeyRing) -> None:
+        ring.create(entry(B))
+        ring.create(entry(A))
+        assert list(ring.entries()) == [entry(A), entry(B)]
+        ring.shred(A)
+        assert list(ring.entries()) == [entry(B)]
+
+    def test_opened_again_it_holds_the_same(self, tmp_path: Path) -> None:
+        if not self.persistent:
+            pytest.skip("this ring ends with its object")
+        ring = self.make(tmp_path / "again")
+        ring.create(entry(A))
+        ring.advance(A, Anchor(2, b"2" * 32))
+        ring.create(entry(B))
+        ring.shred(B)
+        ring.close()
+        ring.close()
+        again = self.make(tmp_path / "again")
+        assert again.get(A) == replace(entry(A), anchor=Anchor(2, b"2" * 32))
+        assert again.shredded(B)
+        again.close()
