@@ -24,6 +24,9 @@ FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
 
+READ_CHARS: Final = 1_000
+"""Characters of a query that are read for dates."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -416,7 +419,7 @@ def windows(text: str, words: list[str], language: str, reference_time: int | No
     reference = None if reference_time is None else EPOCH + timedelta(microseconds=reference_time)
     spans: list[Span] = []
     if not HINTS.isdisjoint(words):
-        spans = english(" ".join(text.lower().split()), reference)
+        spans = english(" ".join(text[:READ_CHARS].lower().split()), reference)
     if not spans and not abroad.HINTS.keys().isdisjoint(words):
         spans = [Span(*each) for each in abroad.read(text, words, language, reference)]
     return tuple(span.window() for span in spans)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 _WORDS: Final[Mapping[str, str]] = {
@@ -62,6 +63,9 @@ AFTER: Final = 2
 LONGEST: Final = 5
 """Words around a hint, and words in one phrase, that are tried."""
 
+TRIED: Final = 30
+"""Phrases of one query that are tried: each costs milliseconds."""
+
 _YEAR_MONTH_DAY = re.compile(r"((?:19|20)\d\d)年(?:(\d{1,2})月(?:(\d{1,2})日)?)?")
 _SPOKEN = re.compile("|".join(sorted((*_WORDS["ja"].split()[:-1], *_WORDS["zh"].split()[:-1]))))
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
@@ -83,7 +87,7 @@ def read(text: str, words: list[str], language: str, reference: datetime | None)
     written = _YEAR_MONTH_DAY.search(text)
     if written:
         return _written(*(int(each) if each else None for each in written.groups()))
-    for phrase, code in _phrases(text, words, _CODES.get(language)):
+    for phrase, code in islice(_phrases(text, words, _CODES.get(language)), TRIED):
         if reference is None and _YEAR.search(phrase) is None:
             continue
         span = _parse(phrase, code, reference)

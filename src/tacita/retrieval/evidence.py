@@ -7,7 +7,7 @@ be found, so what may not be found has no say; a floor keeps a weak best from pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,7 @@ class Signal:
     """What it adds to the score; the contributions of a hit sum to its score."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One signal over the pool, with its weight: contribution = values * slope."""
 
     name: str
@@ -54,8 +53,7 @@ class Part:
     slope: np.float32
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """All signals over a pool."""
 
     parts: tuple[Part, ...]

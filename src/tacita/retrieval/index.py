@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tacita.retrieval.column import Column
 from tacita.retrieval.dense import Space, under
-from tacita.retrieval.lexical import Postings, Run
 from tacita.retrieval.names import Names
+from tacita.retrieval.postings import Postings, Run, numbered
 from tacita.retrieval.profile import HYBRID
 from tacita.retrieval.segment import message_text
 from tacita.retrieval.text import analyse, head
@@ -29,6 +29,9 @@ LONG: Final = 2
 """Flag of a message of more than `LONG_CHARS` characters."""
 
 LONG_CHARS: Final = 1_200
+
+MODELS: Final = 255
+"""Most models whose vectors one vault may hold at a time."""
 
 SWEEP: Final = 2_048
 """Removed messages are swept out of the postings when there is one for so many postings."""
@@ -86,6 +89,8 @@ class SearchIndex:
         self.names = Names()
         self.models: list[str] = []
         self.spaces: list[Space] = []
+        self._held: list[int] = []
+        """How many messages have their vectors in each space."""
         # Index 0 of every column belongs to link 0, "none".
         self._previous = Column(np.zeros(1, np.int64))
         self._following = Column(np.zeros(1, np.int64))
@@ -238,16 +243,32 @@ class SearchIndex:
             links = [first + at for at in chosen]
             space.add(links, [vectors for at in chosen if (vectors := docs[at].vectors) is not None])
             self._space_of.writable()[links] = number
+            self._held[number - 1] += len(links)
 
     def _space(self, model: str, dimensions: int) -> tuple[int, Space]:
         found = self.space(model)
-        if found is None:
-            self.models.append(model)
-            self.spaces.append(Space.empty(dimensions))
-            found = len(self.spaces), self.spaces[-1]
-        elif found[1].dimensions != dimensions:
-            raise ValueError(f"vectors of {model} have {found[1].dimensions} dimensions, not {dimensions}")
-        return found
+        if found is not None:
+            if found[1].dimensions != dimensions:
+                raise ValueError(f"vectors of {model} have {found[1].dimensions} dimensions, not {dimensions}")
+            return found
+        space = Space.empty(dimensions)
+        if 0 in self._held:
+            # The place of a model that was replaced everywhere.
+            free = self._held.index(0)
+            self.models[free], self.spaces[free] = model, space
+            return free + 1, space
+        if len(self.models) == MODELS:
+            raise ValueError(f"vectors of more than {MODELS} models in one vault")
+        self.models.append(model)
+        self.spaces.append(space)
+        self._held.append(0)
+        return len(self.spaces), space
+
+    def _release(self, number: int, count: int) -> None:
+        """Some messages have their vectors elsewhere now; an empty space gives its memory back."""
+        self._held[number - 1] -= count
+        if not self._held[number - 1]:
+            self.spaces[number - 1] = Space.empty(self.spaces[number - 1].dimensions)
 
     def set_vectors(self, row: int, vectors: NDArray[np.float16] | None, model: str) -> None:
         """Other vectors for a row that is there: another model's, or none."""
@@ -256,8 +277,10 @@ class SearchIndex:
         number, space = (0, None) if vectors is None else self._space(model, vectors.shape[1])
         if held and held != number:
             self.spaces[held - 1].remove(np.array([link]))
+            self._release(held, 1)
         if space is not None and vectors is not None:
             space.replace(link, vectors)
+            self._held[number - 1] += held != number
         self._space_of.writable()[link] = number
 
     def remove(self, rows: Sequence[int]) -> None:
@@ -273,6 +296,7 @@ class SearchIndex:
             here = links[self.space_of[links] == number]
             if len(here):
                 space.remove(here)
+                self._release(number, len(here))
         for column in self._columns():
             column.writable()[links] = 0
         self._unswept += len(links)
@@ -357,10 +381,8 @@ class SearchIndex:
         index.living = int(np.count_nonzero(arrays["alive"]))
         index.words = int(arrays["lengths"].sum(dtype=np.int64))
         vocabulary = _unpacked("vocabulary", arrays)
-        terms = np.arange(len(vocabulary), dtype=np.int32)
-        index.postings = Postings(
-            vocabulary, [Run(terms, arrays["run.starts"], arrays["run.links"], arrays["run.counts"])]
-        )
+        run = Run(numbered(len(vocabulary)), arrays["run.starts"], arrays["run.links"], arrays["run.counts"])
+        index.postings = Postings(vocabulary, [run])
         index.names = Names(_unpacked("names", arrays))
         sessions = _unpacked("session.keys", arrays)
         index._ends = dict(zip(sessions, arrays["session.ends"].tolist(), strict=True))
@@ -368,6 +390,7 @@ class SearchIndex:
         index.languages = set(_unpacked("languages", arrays))
         for number in range(1, len(index.models) + 1):
             index.spaces.append(Space.from_arrays(under(f"space.{number}.", arrays)))
+            index._held.append(int(np.count_nonzero(arrays["space_of"] == number)))
         return index
 
     def _columns(self) -> tuple[Column[Any], ...]:

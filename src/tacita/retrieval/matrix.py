@@ -22,9 +22,6 @@ from tacita.retrieval.column import Column
 Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
-SMALL: Final = 2_048
-"""Up to so many vectors, reading float16 at once is as fast as two passes."""
-
 MANY: Final = 32_768
 """From so many vectors on, a second thread is worth starting."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from tacita.retrieval.dates import DateWords, Window, date_words, windows
 from tacita.retrieval.names import Names
 from tacita.retrieval.text import language, words
+
+QUERY_WORDS: Final = 512
+"""Words of a query that are read; the rest of a longer one is searched by its vector alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def prepare(
         alone.
         names: the speakers that the vault knows (`SearchIndex.names`).
     """
-    found = words(text)
+    found = words(text)[:QUERY_WORDS]
     guessed = language(found)
     return Query(
         words=tuple(found),

@@ -72,7 +72,7 @@ def rank(
     if threshold is not None:
         order = order[scores[order] >= threshold]
     chosen = found[order]
-    held = 0 if evidence.cosines is None else evidence.cosines.count
+    held = 0 if evidence.cosines is None else evidence.cosines.held
     return Ranked(
         rows=pool.links(chosen) - 1,
         scores=scores[order],

@@ -5,7 +5,7 @@ All arrays here run parallel to the pool.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
 from tacita.retrieval.index import LONG, USER, SearchIndex
 from tacita.retrieval.lexical import Neighbours, idf, score
-from tacita.retrieval.matrix import SMALL, Coded
+from tacita.retrieval.matrix import Coded
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 
@@ -30,9 +30,9 @@ def lexical(
     selection = index.postings.select(stems)
     if index.unswept:
         selection = selection.of(index.alive)
-    if len(selection.terms) > limit:
+    if len(selection.frequency) > limit:
         selection = selection.rarest(limit)
-    if not len(selection.terms):
+    if not selection.frequency:
         return None
     weights = idf(selection.frequency, index.living)
     around = Neighbours(index.previous, index.following, index.lengths, index.average_length, pool.usable())
@@ -49,7 +49,7 @@ def dates(index: SearchIndex, words: DateWords, pool: Pool) -> Floats | None:
     for values, column in zip(wanted, parts(pool.take(index.stamps)), strict=True):
         for value in values:
             here = column == value
-            total += here * idf(np.array(np.count_nonzero(here)), pool.size)
+            total += here * idf([int(np.count_nonzero(here))], pool.size)
     return total
 
 
@@ -76,8 +76,7 @@ def inside(index: SearchIndex, spans: tuple[Window, ...], pool: Pool) -> Flags |
     return within
 
 
-@dataclass(frozen=True, slots=True)
-class Cosines:
+class Cosines(NamedTuple):
     """Likeness of each message to the query's vector: a first pass, and the means to make it exact."""
 
     space: Space
@@ -86,7 +85,7 @@ class Cosines:
     shares: Shares
     has: Flags | None
     """Which messages have a vector; None for all."""
-    count: int
+    held: int
     """How many have one."""
     first: Floats
     """The first pass; meaningless where there is no vector."""
@@ -133,10 +132,11 @@ def cosines(
         long = (index.flags[links] & LONG) != 0
         return np.where(long, np.float32(profile.long_message), np.float32(profile.short_message))
 
-    if count <= SMALL:
-        first = np.zeros(pool.size, np.float32)
-        first[...] = space.exact(query, pool.links(), shares) if has is None else 0
-        if has is not None:
+    if count <= profile.read_at_once:
+        if has is None:
+            first = space.exact(query, pool.links(), shares)
+        else:
+            first = np.zeros(pool.size, np.float32)
             first[has] = space.exact(query, pool.links(np.flatnonzero(has)), shares)
         return Cosines(space, query, pool, shares, has, count, first, 0.0)
     coded = Coded.of(query)

@@ -1,0 +1,224 @@
+"""Which message holds which word how often, in compact arrays that grow.
+
+Messages are called by their link here: row + 1. What a word counts for is `lexical`'s business.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MERGE_RATIO: Final = 4
+"""A run of postings is merged with the one before it unless that one is so many times larger."""
+
+RECENT: Final = 2_048
+"""Postings of single messages that are kept in a dictionary before they become a run."""
+
+NO_TERM: Final = np.iinfo(np.int32).max
+"""Larger than any term, so that every look-up in a run ends inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Postings of some messages, sorted by term, then by message."""
+
+    terms: NDArray[np.int32]
+    """Distinct terms, ascending, and `NO_TERM`."""
+    starts: NDArray[np.int64]
+    """Where each term's postings begin; then the end, twice."""
+    links: NDArray[np.int32]
+    counts: NDArray[np.uint8]
+    """How often the term occurs in the message, 255 at most."""
+
+    @classmethod
+    def of(cls, terms: NDArray[np.int32], links: NDArray[np.int32], counts: NDArray[np.uint8]) -> Run:
+        """From one entry for each posting, sorted."""
+        first = np.flatnonzero(np.diff(terms, prepend=-1))
+        ends = np.array([len(terms)] * 2, np.int64)
+        return cls(np.append(terms[first], np.int32(NO_TERM)), np.concatenate((first, ends)), links, counts)
+
+    @property
+    def size(self) -> int:
+        return len(self.links)
+
+    def term_of_each(self) -> NDArray[np.int32]:
+        """The term of each posting."""
+        return np.repeat(self.terms[:-1], np.diff(self.starts[:-1]))
+
+    def kept(self, keep: NDArray[np.bool_]) -> Run:
+        """Without some postings."""
+        return self if keep.all() else Run.of(self.term_of_each()[keep], self.links[keep], self.counts[keep])
+
+    def nbytes(self) -> int:
+        return self.terms.nbytes + self.starts.nbytes + self.links.nbytes + self.counts.nbytes
+
+
+class Piece(NamedTuple):
+    """Postings of one of a query's terms from one run."""
+
+    slot: int
+    """Which of the query's terms."""
+    links: NDArray[np.int32]
+    counts: NDArray[np.uint8]
+
+
+class Selection(NamedTuple):
+    """Postings of a query's terms."""
+
+    frequency: list[int]
+    """By slot: in how many messages of the vault the term occurs."""
+    pieces: list[Piece]
+
+    def rarest(self, limit: int) -> Selection:
+        """The same for the `limit` terms that the fewest messages hold."""
+        kept = sorted(sorted(range(len(self.frequency)), key=lambda slot: self.frequency[slot])[:limit])
+        slots = {old: new for new, old in enumerate(kept)}
+        pieces = [piece._replace(slot=slots[piece.slot]) for piece in self.pieces if piece.slot in slots]
+        return Selection([self.frequency[slot] for slot in kept], pieces)
+
+    def of(self, alive: NDArray[np.bool_]) -> Selection:
+        """The same without the postings of removed messages (flags by link)."""
+        frequency = [0] * len(self.frequency)
+        pieces = []
+        for slot, links, counts in self.pieces:
+            keep = alive[links]
+            pieces.append(Piece(slot, links[keep], counts[keep]))
+            frequency[slot] += len(pieces[-1].links)
+        return Selection(frequency, pieces)
+
+
+class Postings:
+    """The words of all messages.
+
+    Runs of falling size, like a log-structured merge tree, and a small dictionary of the latest messages: adding one
+    costs microseconds, a bulk add one sort, and a search reads from a handful of runs.
+    """
+
+    def __init__(self, vocabulary: Iterable[str] = (), runs: Iterable[Run] = ()) -> None:
+        self.terms: list[str] = list(vocabulary)
+        self.number: dict[str, int] = {term: number for number, term in enumerate(self.terms)}
+        self.runs: list[Run] = list(runs)
+        self._recent: dict[int, tuple[list[int], list[int]]] = {}
+        """Term -> links and counts of messages that were added one by one and are in no run yet."""
+        self._recent_size = 0
+
+    def add(self, documents: Sequence[Sequence[str]], first_link: int) -> NDArray[np.uint16]:
+        """Index the stems of consecutive messages; returns how many stems each has, 65,535 at most."""
+        number, terms = self.number, self.terms
+        tokens: list[int] = []
+        for stems in documents:
+            for stem in stems:
+                term = number.get(stem)
+                if term is None:
+                    term = number[stem] = len(terms)
+                    terms.append(stem)
+                tokens.append(term)
+        lengths = [len(stems) for stems in documents]
+        if len(documents) == 1:
+            for term, count in Counter(tokens).items():
+                links, counts = self._recent.setdefault(term, ([], []))
+                links.append(first_link)
+                counts.append(min(count, 255))
+            self._recent_size += len(tokens)
+            if self._recent_size >= RECENT:
+                self.flush()
+        elif tokens:
+            self.flush()
+            message = np.repeat(np.arange(len(lengths)), lengths)
+            # One key for term and message: sorted, it is the order of a run.
+            key, counted = np.unique(np.array(tokens, np.int64) * len(lengths) + message, return_counts=True)
+            term_of, message = np.divmod(key, len(lengths))
+            each = np.minimum(counted, 255).astype(np.uint8)
+            self._push(Run.of(term_of.astype(np.int32), (message + first_link).astype(np.int32), each))
+        return np.minimum(np.array(lengths, np.int64), 65_535).astype(np.uint16)
+
+    def flush(self) -> None:
+        """Make a run of the messages that were added one by one."""
+        if self._recent:
+            recent = sorted(self._recent.items())
+            self._recent, self._recent_size = {}, 0
+            terms = np.repeat(
+                np.array([term for term, _ in recent], np.int32), [len(links) for _, (links, _) in recent]
+            )
+            links = np.array([link for _, (links, _) in recent for link in links], np.int32)
+            counts = np.array([count for _, (_, counts) in recent for count in counts], np.uint8)
+            self._push(Run.of(terms, links, counts))
+
+    def _push(self, run: Run) -> None:
+        while self.runs and self.runs[-1].size < MERGE_RATIO * run.size:
+            run = _merged([self.runs.pop(), run])
+        self.runs.append(run)
+
+    def remove(self, gone: NDArray[np.bool_]) -> None:
+        """Forget messages for good (flags by link), and the words that only they held."""
+        self.flush()
+        kept = [run.kept(~gone[run.links]) for run in self.runs]
+        self.runs = [run for run in kept if run.size]
+        used = np.zeros(len(self.terms), np.bool_)
+        for run in self.runs:
+            used[run.terms[:-1]] = True
+        # The words themselves must go too: a vocabulary tells what a deleted message said.
+        for term in np.flatnonzero(~used).tolist():
+            self.number.pop(self.terms[term], None)
+            self.terms[term] = ""
+
+    def compacted(self) -> tuple[list[str], Run]:
+        """Vocabulary without unused words, and all postings as one run with the terms 0, 1, 2, ..."""
+        self.flush()
+        run = _merged(self.runs)
+        vocabulary = [self.terms[term] for term in run.terms[:-1].tolist()]
+        return vocabulary, replace(run, terms=numbered(len(vocabulary)))
+
+    def select(self, stems: Iterable[str]) -> Selection:
+        """The postings of the distinct terms among `stems` that the vault knows."""
+        number = self.number
+        terms = list(dict.fromkeys(term for stem in stems if (term := number.get(stem)) is not None))
+        frequency = [0] * len(terms)
+        pieces: list[Piece] = []
+        wanted = np.array(terms, np.int32)
+        for run in self.runs if terms else ():
+            at = run.terms.searchsorted(wanted)
+            found = zip(
+                terms, run.terms[at].tolist(), run.starts[at].tolist(), run.starts[at + 1].tolist(), strict=True
+            )
+            for slot, (term, held, start, end) in enumerate(found):
+                if term == held:
+                    frequency[slot] += end - start
+                    pieces.append(Piece(slot, run.links[start:end], run.counts[start:end]))
+        for slot, term in enumerate(terms if self._recent else ()):
+            recent = self._recent.get(term)
+            if recent is not None:
+                frequency[slot] += len(recent[0])
+                pieces.append(Piece(slot, np.array(recent[0], np.int32), np.array(recent[1], np.uint8)))
+        return Selection(frequency, pieces)
+
+    @property
+    def size(self) -> int:
+        """Postings in all."""
+        return sum(run.size for run in self.runs) + self._recent_size
+
+    def nbytes(self) -> int:
+        # Per word: the string, its dict entry, its number.
+        return sum(run.nbytes() for run in self.runs) + 160 * len(self.terms)
+
+
+def numbered(count: int) -> NDArray[np.int32]:
+    """The terms of a run that holds all of a vocabulary."""
+    return np.append(np.arange(count, dtype=np.int32), np.int32(NO_TERM))
+
+
+def _merged(runs: Sequence[Run]) -> Run:
+    """The postings of several runs, the older first, as one."""
+    if len(runs) == 1:
+        return runs[0]
+    terms = np.concatenate([np.zeros(0, np.int32), *(run.term_of_each() for run in runs)])
+    # Stable, and linear on runs that are sorted already; later runs hold later messages.
+    order = np.argsort(terms, kind="stable")
+    links = np.concatenate([np.zeros(0, np.int32), *(run.links for run in runs)])
+    counts = np.concatenate([np.zeros(0, np.uint8), *(run.counts for run in runs)])
+    return Run.of(terms[order], links[order], counts[order])
