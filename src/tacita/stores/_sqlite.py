@@ -73,8 +73,12 @@ class Database:
         private_folder(path.parent)
         for name in (path.name, path.name + "-wal", path.name + "-shm"):
             self._check_file(path.with_name(name), create=name == path.name)
-        with mapped("open"):
-            self._prepare(self.connection())
+        try:
+            with mapped("open"):
+                self._prepare(self.connection())
+        except BaseException:
+            self.close()
+            raise
 
     def _check_file(self, path: Path, *, create: bool) -> None:
         # Made by us before SQLite opens it: SQLite would follow a symlink and obey the umask.
