@@ -129,6 +129,8 @@ class Database:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
         )
+        with self._lock:
+            self._all.append(connection)
         for pragma in (
             f"synchronous={synchronous}",
             "secure_delete=ON",
@@ -137,8 +139,6 @@ class Database:
             "cell_size_check=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        with self._lock:
-            self._all.append(connection)
         return connection
 
     @contextmanager
