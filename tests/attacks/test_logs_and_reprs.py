@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
-import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.traceback import Traceback
 
 from tacita import Memory, TacitaError, limits
+from tacita.testing.tampering import editable
 
 CANARY = "canaryxylophone"
 USER = f"{CANARY}user"
@@ -106,7 +106,7 @@ def test_tampering_is_logged_without_content(opened: OPEN, database: Path, caplo
     memory = opened()
     memory.add([f"{CANARY} {n}" for n in range(600)], user_id=USER)
     memory.close()
-    with sqlite3.connect(database) as db:
+    with editable(database) as db:
         db.execute("UPDATE snapshots SET sealed=zeroblob(400)")
     db.close()
     caplog.set_level(logging.DEBUG)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tacita import Memory, Tampered
+from tacita.testing.tampering import editable
 
 OPEN = Callable[..., Memory]
 TEXTS = [f"alice fact number {n}" for n in range(6)]
@@ -140,7 +141,7 @@ ATTACKS = {
 def test_tampering_is_named_and_contained(
     opened: OPEN, database: Path, planted: str, attack: Callable[[sqlite3.Connection, int, int], None]
 ) -> None:
-    with sqlite3.connect(database) as db:
+    with editable(database) as db:
         attack(db, *numbers(db))
     db.close()
     memory = opened()
@@ -199,7 +200,7 @@ def test_old_copy_of_the_data_is_a_rollback(opened: OPEN, database: Path, plante
 def test_rollback_under_an_open_vault(opened: OPEN, database: Path, planted: str) -> None:
     memory = opened()
     assert memory.get_all(user_id="alice").total == 6
-    with sqlite3.connect(database) as db:
+    with editable(database) as db:
         tail_cut(db, *numbers(db))
     db.close()
     with pytest.raises(Tampered, match=f"vault {planted} seq 6: rolled back"):
@@ -209,7 +210,7 @@ def test_rollback_under_an_open_vault(opened: OPEN, database: Path, planted: str
 def test_history_reads_what_was_verified(opened: OPEN, database: Path, planted: str) -> None:
     memory = opened()
     item = memory.get_all(user_id="alice", order="oldest").items[2]
-    with sqlite3.connect(database) as db:
+    with editable(database) as db:
         content(db, *numbers(db))
     db.close()
     with pytest.raises(Tampered, match=f"vault {planted} seq 3"):
@@ -262,7 +263,7 @@ def test_broken_snapshot_is_rebuilt(
     memory.add("bob alone", user_id="bob")
     memory.add([f"alice note {n}" for n in range(600)], user_id="alice")
     memory.close()
-    with sqlite3.connect(database) as db:
+    with editable(database) as db:
         stored = db.execute("SELECT upto_seq, sealed FROM snapshots WHERE part=0").fetchall()
         assert len(stored) == 1
         attack(db, stored[0])
@@ -279,7 +280,7 @@ def test_old_snapshot_put_back_changes_nothing(opened: OPEN, database: Path) -> 
     memory = opened()
     memory.add([f"alice note {n}" for n in range(600)], user_id="alice")
     memory.close()
-    db = sqlite3.connect(database)
+    db = editable(database)
     old = db.execute("SELECT * FROM snapshots").fetchall()
     memory = opened()
     gone = memory.get_all(user_id="alice", order="oldest").items[0]

@@ -1,199 +1,240 @@
-"""What every SQLite file of ours shares: how it is created, checked, opened and let go.
+"""The connections of one process to one SQLite file: lent, given back, never shared with a forked child.
 
-Files are 0600 in folders 0700, never behind a symlink, never somebody else's. A file that is not ours, too new or
-damaged is refused; nothing is ever replaced by an empty one.
+What is in the file is its owner's business. Errors of SQLite become StoreError here and nowhere else.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
-import stat
 import threading
+import time
+import weakref
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from tacita.errors import StoreError
+from tacita.stores._files import private_file, private_folder, sync
+from tacita.stores._layout import Layout, check, create, mapped
 
-APPLICATION_ID = 0x54434954
-"""`TCIT` in the file's header."""
-BUSY_SECONDS = 30.0
-_RETRYABLE = ("SQLITE_BUSY", "SQLITE_LOCKED")
-
-_inherited: list[object] = []
-"""Connections that a forked child must neither use nor close: closing could checkpoint under the parent's feet."""
-
-
-def private_folder(folder: Path) -> Path:
-    """The folder, made 0700 if missing. Raises StoreError when it is a symlink or others may look into it."""
-    if not folder.exists() and not folder.is_symlink():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    _check_private(folder, os.lstat(folder), stat.S_ISDIR, "folder")
-    return folder
-
-
-def _check_private(path: Path, status: os.stat_result, is_kind: object, kind: str) -> None:
-    assert callable(is_kind)
-    if not is_kind(status.st_mode):
-        raise StoreError(f"{path} is not a plain {kind}; symlinks are refused")
-    if hasattr(os, "getuid") and status.st_uid != os.getuid():
-        raise StoreError(f"{path} belongs to another user")
-    if status.st_mode & 0o077:
-        raise StoreError(f"{path} is open to others: chmod go-rwx it")
-
-
-@contextmanager
-def mapped(operation: str) -> Iterator[None]:
-    """SQLite's errors as StoreError: the operation and SQLite's own name for it, never a value."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        retryable = name.startswith(_RETRYABLE)
-        failure = StoreError(f"sqlite: {operation} failed: {name}", retryable=retryable)
-    else:
-        return
-    raise failure
+WAIT_SECONDS = 30.0
+_IDLE = 8
+_COMPANIONS = ("-wal", "-shm", "-journal")
+_PATIENT_MS = 25
 
 
 class Database:
-    """One SQLite file with a connection for each thread. `synchronous` is FULL unless a caller asks for less."""
+    """One SQLite file of a known layout, and the connections of this process to it. Thread-safe."""
 
-    def __init__(self, path: Path, *, schema: str, version: int, application_id: int = APPLICATION_ID) -> None:
+    def __init__(self, path: Path, layout: Layout, *, wait: float = WAIT_SECONDS) -> None:
         self.path = path
-        self._schema, self._version, self._application_id = schema, version, application_id
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._spare: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._wait = wait
         self._pid = os.getpid()
         self._closed = False
+        self._unscrubbed = False
+        self._writing = threading.Lock()
+        # A deque, because its append and pop are atomic: the garbage collector ends abandoned reads at any moment,
+        # also while this thread holds a lock.
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._connections: set[sqlite3.Connection] = set()
         private_folder(path.parent)
-        for name in (path.name, path.name + "-wal", path.name + "-shm"):
-            self._check_file(path.with_name(name), create=name == path.name)
+        if not private_file(path):
+            create(path, layout)
+        for suffix in _COMPANIONS:
+            private_file(path.with_name(path.name + suffix))
+        _open_databases.add(self)
         try:
-            with mapped("open"):
-                self._prepare(self.connection())
+            with self.connection("open") as db:
+                self.overflow = check(db, path, layout)
+            if self._wal_bytes():
+                # Left by a crash, perhaps in the middle of a deletion; or somebody else is at work, and will see to it.
+                self._try_scrub(patience=0.0)
         except BaseException:
             self.close()
             raise
 
-    def _check_file(self, path: Path, *, create: bool) -> None:
-        # Made by us before SQLite opens it: SQLite would follow a symlink and obey the umask.
-        if create and not path.exists() and not path.is_symlink():
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            except FileExistsError:
-                pass
-        if path.exists() or path.is_symlink():
-            _check_private(path, os.lstat(path), stat.S_ISREG, "file")
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if application_id == 0 and version == 0 and tables == 0:
-                for statement in self._schema.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id={self._application_id}")
-                connection.execute(f"PRAGMA user_version={self._version}")
-            elif application_id != self._application_id:
-                raise StoreError(f"{self.path} belongs to another application")
-            elif version != self._version:
-                raise StoreError(f"{self.path} has layout {version}, this program knows {self._version}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection. Raises StoreError after close or in a forked child."""
-        if os.getpid() != self._pid:
-            _inherited.append(self._all)
-            raise StoreError("this store was opened in another process; open it again after fork")
-        if self._closed:
-            raise StoreError("this store is closed")
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = self.extra_connection()
-            self._local.connection = found
-        return found
-
-    def extra_connection(self, *, synchronous: str = "FULL") -> sqlite3.Connection:
-        """A connection of the caller's own; closed with the database."""
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+    def _connect(self, *, synchronous: str) -> sqlite3.Connection:
+        # mode=rw: SQLite must never make the file; a missing one is an error.
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=rw"
+        db = sqlite3.connect(
+            uri, uri=True, timeout=self._wait, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        with self._lock:
-            self._all.append(connection)
         for pragma in (
             f"synchronous={synchronous}",
+            "fullfsync=ON",  # elsewhere nothing; on macOS an fsync that reaches the disk
             "secure_delete=ON",
             "temp_store=MEMORY",
             "trusted_schema=OFF",
             "cell_size_check=ON",
         ):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
+            db.execute(f"PRAGMA {pragma}")
+        self._connections.add(db)
+        return db
+
+    def check_usable(self) -> None:
+        """Raise StoreError after close and in a forked child."""
+        if os.getpid() != self._pid:
+            raise StoreError("this store was opened in another process; open it again after fork")
+        if self._closed:
+            raise StoreError("this store is closed")
+
+    def dedicated(self, *, synchronous: str) -> sqlite3.Connection:
+        """A connection that its owner keeps and serialises, closed with the database."""
+        self.check_usable()
+        with mapped(self.path, "open"):
+            return self._connect(synchronous=synchronous)
 
     @contextmanager
-    def borrowed(self) -> Iterator[sqlite3.Connection]:
-        """A spare connection for a long read; kept for the next one. The read ends with the block."""
-        self.connection()
-        with self._lock:
-            spare = self._spare.pop() if self._spare else None
-        if spare is None:
-            spare = self.extra_connection()
-        try:
-            spare.execute("BEGIN")
-            yield spare
-        finally:
-            if not self._closed and os.getpid() == self._pid:
-                spare.execute("ROLLBACK")
-                with self._lock:
-                    self._spare.append(spare)
+    def connection(self, operation: str) -> Iterator[sqlite3.Connection]:
+        """A connection for nobody else while the block runs, in autocommit mode; SQLite's errors mapped."""
+        self.check_usable()
+        with mapped(self.path, operation):
+            try:
+                db = self._idle.pop()
+            except IndexError:
+                db = self._connect(synchronous="FULL")
+            try:
+                yield db
+            except sqlite3.Error:
+                self._discard(db)
+                raise
+            except BaseException:
+                self._give_back(db)
+                raise
+            self._give_back(db)
+
+    @contextmanager
+    def reading(self, operation: str) -> Iterator[sqlite3.Connection]:
+        """One consistent view for as long as the block runs. It blocks no writer, but the end of a deletion."""
+        with self.connection(operation) as db:
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                # In a forked child the garbage collector may end a read that the parent began: not ours to touch.
+                if os.getpid() == self._pid and db.in_transaction:
+                    db.execute("ROLLBACK")
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[sqlite3.Connection]:
         """A write transaction: all of it is durable when the block ends, or none of it."""
-        with mapped(operation):
-            connection = self.connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        self.check_usable()
+        # Threads queue here: SQLite's own waiting is a sleep, which is neither quick nor fair.
+        if not self._writing.acquire(timeout=self._wait):
+            raise StoreError(f"{self.path}: {operation} failed: other threads keep writing", retryable=True)
+        try:
+            with self.connection(operation) as db:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+        finally:
+            self._writing.release()
+        if self._unscrubbed:
+            with suppress(StoreError):  # what was asked for is done; this is somebody else's rest
+                self._try_scrub(patience=0.0)
 
-    def scrub_wal(self) -> None:
-        """Move everything out of the WAL and empty it, so that removed ciphertext is gone from there as well."""
-        with mapped("checkpoint"):
-            busy, _, _ = self.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
+    def scrub(self) -> None:
+        """Empty the write-ahead log, so that what a committed deletion removed is gone from there as well.
+
+        Raises StoreError (retryable) when readers do not let go of it in time.
+        """
+        self._unscrubbed = True
+        if not self._try_scrub(patience=self._wait):
             raise StoreError(
-                "sqlite: readers keep the write-ahead log busy; what was removed may still be in it: try again",
+                f"{self.path}: removed, but still in the write-ahead log, which a reader holds: end long reads, "
+                "then repeat the deletion, or any other one",
                 retryable=True,
             )
 
+    @property
+    def unscrubbed(self) -> bool:
+        """True while something that was removed may still be in the write-ahead log."""
+        return self._unscrubbed
+
+    def _try_scrub(self, *, patience: float) -> bool:
+        deadline = time.monotonic() + patience
+        with self.connection("checkpoint") as db:
+            # Little at a time: while a checkpoint waits for readers, it keeps writers out.
+            db.execute(f"PRAGMA busy_timeout={_PATIENT_MS if patience else 0}")
+            try:
+                while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    if time.monotonic() >= deadline:
+                        return False
+                    time.sleep(_PATIENT_MS / 1000)
+            finally:
+                db.execute(f"PRAGMA busy_timeout={int(self._wait * 1000)}")
+        # A truncation that is not on disk yet would bring the old bytes back after a power failure.
+        with suppress(FileNotFoundError):
+            sync(self.path.with_name(self.path.name + "-wal"))
+        self._unscrubbed = False
+        return True
+
+    def _wal_bytes(self) -> int:
+        try:
+            return os.stat(self.path.with_name(self.path.name + "-wal")).st_size
+        except FileNotFoundError:
+            return 0
+
     def size(self) -> int:
         """Bytes of the file and its companions."""
-        names = (self.path.name, self.path.name + "-wal", self.path.name + "-shm")
-        return sum(os.stat(path).st_size for name in names if (path := self.path.with_name(name)).exists())
+        self.check_usable()
+        total = os.stat(self.path).st_size
+        for suffix in _COMPANIONS:
+            with suppress(FileNotFoundError):
+                total += os.stat(self.path.with_name(self.path.name + suffix)).st_size
+        return total
 
     def close(self) -> None:
-        """Close all connections of this process; harmless when repeated or in a forked child."""
+        """Close all connections that no reader holds; those follow when their readers end. Repeating it is harmless."""
         if os.getpid() != self._pid:
-            _inherited.append(self._all)
             return
         self._closed = True
-        with self._lock:
-            connections, self._all, self._spare = self._all, [], []
-        with mapped("close"):
-            for connection in connections:
-                connection.close()
+        with mapped(self.path, "close"), suppress(IndexError):
+            while True:
+                self._discard(self._idle.pop())
+
+    def release(self, db: sqlite3.Connection) -> None:
+        """Close a dedicated connection."""
+        if os.getpid() == self._pid:
+            with mapped(self.path, "close"):
+                self._discard(db)
+
+    def _give_back(self, db: sqlite3.Connection) -> None:
+        if os.getpid() != self._pid:
+            return
+        self._idle.append(db)
+        # Looked at after the append: a close that came before it is made up for, one that comes later finds it.
+        while self._idle and (self._closed or len(self._idle) > _IDLE):
+            with suppress(IndexError):  # another thread was quicker
+                self._discard(self._idle.popleft())
+
+    def _discard(self, db: sqlite3.Connection) -> None:
+        self._connections.discard(db)
+        db.close()
+
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _keep_inherited() -> None:
+    """In a forked child: never let the parent's connections be closed, not even when the interpreter ends.
+
+    SQLite forbids it. Closing could checkpoint or remove the write-ahead log under the parent's feet. One reference
+    that nothing ever gives back is the way to say so.
+    """
+    for database in list(_open_databases):
+        for connection in database._connections:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_inherited)

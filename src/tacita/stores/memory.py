@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from threading import RLock
+from threading import Lock
 
-from tacita.errors import HeadMoved, StoreError
+from tacita.errors import HeadMoved, InvalidInput, StoreError
 from tacita.ports.log import LogStore
 from tacita.sealed import DropCounts, SealedEvent, SealedPart, SealedRow, VaultHead
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Vault:
     format: int
     rows: list[SealedRow] = field(default_factory=list)
-    snapshot: tuple[int, list[SealedPart]] | None = None
+    purged_seq: int = 0
+    snapshot: tuple[int, tuple[SealedPart, ...]] | None = None
+
+    def drop_snapshot(self) -> int:
+        dropped = self.snapshot
+        self.snapshot = None
+        return 0 if dropped is None else len(dropped[1])
 
 
 class MemoryLogStore(LogStore):
-    """Sealed logs in this process's RAM."""
+    """Sealed logs in this process's RAM. A forked child gets a copy of its own."""
 
     scheme = "memory"
 
     def __init__(self) -> None:
-        self._vaults_by_id: dict[bytes, _Vault] = {}
-        self._lock = RLock()
+        self._by_id: dict[bytes, _Vault] = {}
+        self._lock = Lock()
         self._closed = False
 
     def _find(self, vault_id: bytes) -> _Vault | None:
         if self._closed:
             raise StoreError("this store is closed")
-        return self._vaults_by_id.get(vault_id)
+        return self._by_id.get(vault_id)
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
         with self._lock:
@@ -41,24 +47,28 @@ class MemoryLogStore(LogStore):
     def _append(
         self, vault_id: bytes, expected_seq: int, events: Sequence[SealedEvent], purge: Sequence[int], format: int
     ) -> None:
+        rows = [
+            SealedRow(seq, event.item_tag, event.sealed, event.digest)
+            for seq, event in enumerate(events, expected_seq + 1)
+        ]
         with self._lock:
             vault = self._find(vault_id) or _Vault(format)
             if len(vault.rows) != expected_seq:
                 raise HeadMoved(f"the vault's head is {len(vault.rows)}, not {expected_seq}")
-            if purge:
-                vault.snapshot = None
+            if vault.format != format:
+                raise InvalidInput(f"the vault's log has format {vault.format}, not {format}")
             for seq in purge:
                 vault.rows[seq - 1] = replace(vault.rows[seq - 1], sealed=None)
-            vault.rows += [
-                SealedRow(seq, event.item_tag, event.sealed, event.digest)
-                for seq, event in enumerate(events, expected_seq + 1)
-            ]
-            self._vaults_by_id[vault_id] = vault
+            vault.rows += rows
+            if purge:
+                vault.drop_snapshot()
+                vault.purged_seq = len(vault.rows)
+            self._by_id[vault_id] = vault
 
     def _read(self, vault_id: bytes, after: int) -> Iterator[SealedRow]:
         with self._lock:
             vault = self._find(vault_id)
-            return iter(vault.rows[after:] if vault else [])
+            return iter(vault.rows[max(after, 0) :] if vault else [])
 
     def _fetch(self, vault_id: bytes, seqs: Sequence[int]) -> list[SealedRow]:
         with self._lock:
@@ -69,22 +79,23 @@ class MemoryLogStore(LogStore):
     def _drop(self, vault_id: bytes) -> DropCounts:
         with self._lock:
             self._find(vault_id)
-            vault = self._vaults_by_id.pop(vault_id, None)
-            if vault is None:
-                return DropCounts(0, 0)
-            return DropCounts(len(vault.rows), len(vault.snapshot[1]) if vault.snapshot else 0)
+            vault = self._by_id.pop(vault_id, None)
+            return DropCounts(0, 0) if vault is None else DropCounts(len(vault.rows), vault.drop_snapshot())
 
     def _vaults(self) -> Iterator[VaultHead]:
         with self._lock:
             self._find(b"")
-            found = sorted(self._vaults_by_id.items())
-            return iter([VaultHead(vault_id, vault.format, len(vault.rows)) for vault_id, vault in found])
+            found = [VaultHead(vault_id, vault.format, len(vault.rows)) for vault_id, vault in self._by_id.items()]
+        return iter(sorted(found, key=lambda head: head.vault_id))
 
     def _write_snapshot(self, vault_id: bytes, upto_seq: int, parts: Iterator[SealedPart]) -> None:
-        sealed = list(parts)
+        sealed = tuple(parts)
         with self._lock:
             vault = self._find(vault_id)
-            if vault is not None and (vault.snapshot is None or vault.snapshot[0] < upto_seq):
+            # Folded before a purge, it would bring back what the purge removed.
+            if vault is None or not vault.purged_seq <= upto_seq <= len(vault.rows):
+                return
+            if sealed and (vault.snapshot is None or vault.snapshot[0] <= upto_seq):
                 vault.snapshot = (upto_seq, sealed)
 
     def _read_snapshot(self, vault_id: bytes) -> tuple[int, Iterator[SealedPart]] | None:
@@ -95,17 +106,14 @@ class MemoryLogStore(LogStore):
     def _drop_snapshots(self, vault_id: bytes) -> int:
         with self._lock:
             vault = self._find(vault_id)
-            if vault is None or vault.snapshot is None:
-                return 0
-            count = len(vault.snapshot[1])
-            vault.snapshot = None
-            return count
+            return 0 if vault is None else vault.drop_snapshot()
 
     def _size(self) -> int:
         with self._lock:
-            return sum(len(row.sealed or b"") for vault in self._vaults_by_id.values() for row in vault.rows)
+            self._find(b"")
+            return sum(len(row.sealed or b"") for vault in self._by_id.values() for row in vault.rows)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self._vaults_by_id.clear()
+            self._by_id.clear()

@@ -47,14 +47,14 @@ class MemoryKeyRing(KeyRing):
     def create(self, entry: RingEntry) -> None:
         with self._lock:
             if self._open().get(checked_vault_id(entry.vault_id)) is not None:
-                raise Conflict("the vault has a key already")
+                raise Conflict(f"vault {entry.vault_id.hex()[:12]} has a key already")
             self._entries[entry.vault_id] = entry
 
     def advance(self, vault_id: bytes, anchor: Anchor) -> None:
         with self._lock:
             entry = self._open().get(checked_vault_id(vault_id))
             if entry is None:
-                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: its key was destroyed")
+                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
             if entry.anchor.seq == anchor.seq and entry.anchor.chain != anchor.chain:
                 raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
             if entry.anchor.seq < anchor.seq:

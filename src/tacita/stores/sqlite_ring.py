@@ -1,134 +1,138 @@
-"""The SQLite key ring: wrapped keys and anchors in a small file of its own, away from the data."""
+"""The SQLite key ring: wrapped keys and anchors in a small private file of its own, away from the data."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tacita.errors import Conflict, KeyUnavailable, Tampered
 from tacita.ports.keys import KeyRing, checked_vault_id
 from tacita.sealed import Anchor, RingEntry
-from tacita.stores._sqlite import Database, mapped
+from tacita.stores._layout import Layout, mapped
+from tacita.stores._sqlite import WAIT_SECONDS, Database
 
-VERSION = 1
-APPLICATION_ID = 0x54434B52
-# A tombstone is a row whose wrapped key is NULL.
-SCHEMA = """
-CREATE TABLE keys (vault_id BLOB PRIMARY KEY, key_version INTEGER NOT NULL, provider TEXT NOT NULL, wrapped BLOB,
-                   label BLOB NOT NULL, seq INTEGER NOT NULL, chain BLOB NOT NULL);
-CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL)
-"""
-_COLUMNS = "vault_id, key_version, provider, wrapped, label, seq, chain"
+LAYOUT = Layout(
+    kind="Tacita key ring",
+    application_id=0x54434B52,  # TCKR
+    version=1,
+    page_size=512,  # one overflow page for one key: see below
+    schema=(
+        # `filler` pushes what follows it onto an overflow page, which is zeroed as a whole when the key is shredded
+        # (`_overflow` says why that matters). So nothing in a row of `keys` may ever change: anchors are apart.
+        """CREATE TABLE keys (vault_id BLOB PRIMARY KEY NOT NULL, filler BLOB NOT NULL, key_version INTEGER NOT NULL,
+                              provider TEXT NOT NULL, label BLOB NOT NULL, wrapped BLOB NOT NULL)""",
+        """CREATE TABLE anchors (vault_id BLOB PRIMARY KEY NOT NULL, seq INTEGER NOT NULL, chain BLOB NOT NULL)
+           WITHOUT ROWID""",
+        "CREATE TABLE tombstones (vault_id BLOB PRIMARY KEY NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL)",
+    ),
+)
+_PAGE = 1000
+_SELECT = "SELECT vault_id, key_version, provider, wrapped, label, seq, chain FROM keys JOIN anchors USING (vault_id)"
 
 
 class SqliteKeyRing(KeyRing):
-    """A key ring in `path` (a file). Keys are written with synchronous=FULL; anchors with NORMAL.
+    """A key ring in the file `path`. A key is on disk before `create` returns, and off it before `shred` returns.
 
-    An anchor that lags behind after a power failure only narrows what a rollback check can see; a key that is lost is a
-    vault that is lost.
+    An anchor is merely written: it survives the death of the process, but a power failure may take back the last ones.
+    That is safe. A ring that lags behind the data only fails to notice a rollback to one of these last moments; a key
+    that is lost is a vault that is lost.
+
+    Raises StoreError when the file or its folder is not private, not ours or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._db = Database(path, schema=SCHEMA, version=VERSION, application_id=APPLICATION_ID)
-        with mapped("open"):
-            self._anchors = self._db.extra_connection(synchronous="NORMAL")
+    def __init__(self, path: Path, *, wait: float = WAIT_SECONDS) -> None:
+        self._db = Database(path, LAYOUT, wait=wait)
+        # NORMAL: no fsync at commit. Only anchors go this way; everything else has FULL, whose fsync takes along
+        # whatever was written to the write-ahead log before.
+        self._anchors = self._db.dedicated(synchronous="NORMAL")
         self._anchors_lock = threading.Lock()
 
     @property
     def path(self) -> Path:
+        """The file. Beside it lie `-wal` and `-shm` while it is open."""
         return self._db.path
 
     def setting(self, name: str) -> bytes | None:
-        with mapped("setting"):
-            row = self._db.connection().execute("SELECT value FROM settings WHERE name=?", (name,)).fetchone()
+        with self._db.connection("read setting") as db:
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 
     def put_setting_once(self, name: str, value: bytes) -> bytes:
         with self._db.transaction("put setting") as db:
-            db.execute("INSERT OR IGNORE INTO settings VALUES (?,?)", (name, value))
-            kept: bytes = db.execute("SELECT value FROM settings WHERE name=?", (name,)).fetchone()[0]
+            db.execute("INSERT INTO settings (name, value) VALUES (?,?) ON CONFLICT DO NOTHING", (name, value))
+            kept: bytes = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()[0]
         return kept
 
     def get(self, vault_id: bytes) -> RingEntry | None:
-        with mapped("get key"):
-            row = (
-                self._db.connection()
-                .execute(
-                    f"SELECT {_COLUMNS} FROM keys WHERE vault_id=? AND wrapped IS NOT NULL",
-                    (checked_vault_id(vault_id),),
-                )
-                .fetchone()
-            )
+        with self._db.connection("get key") as db:
+            row = db.execute(f"{_SELECT} WHERE vault_id = ?", (checked_vault_id(vault_id),)).fetchone()
         return None if row is None else _entry(row)
 
     def shredded(self, vault_id: bytes) -> bool:
-        with mapped("get key"):
-            row = (
-                self._db.connection()
-                .execute("SELECT wrapped FROM keys WHERE vault_id=?", (checked_vault_id(vault_id),))
-                .fetchone()
-            )
-        return row is not None and row[0] is None
+        with self._db.connection("get key") as db:
+            query = "SELECT EXISTS (SELECT 1 FROM tombstones WHERE vault_id = ?)"
+            return bool(db.execute(query, (checked_vault_id(vault_id),)).fetchone()[0])
 
     def create(self, entry: RingEntry) -> None:
+        vault_id = checked_vault_id(entry.vault_id)
+        others = len(vault_id) + 4 + len(entry.provider.encode()) + len(entry.label) + len(entry.wrapped)
+        filler = bytes(self._db.overflow.filler(others))
         with self._db.transaction("create key") as db:
-            row = db.execute("SELECT wrapped FROM keys WHERE vault_id=?", (entry.vault_id,)).fetchone()
-            if row is not None and row[0] is not None:
-                raise Conflict("the vault has a key already")
+            if db.execute("SELECT 1 FROM keys WHERE vault_id = ?", (vault_id,)).fetchone():
+                raise Conflict(f"vault {vault_id.hex()[:12]} has a key already")
+            db.execute("DELETE FROM tombstones WHERE vault_id = ?", (vault_id,))
             db.execute(
-                f"INSERT OR REPLACE INTO keys ({_COLUMNS}) VALUES (?,?,?,?,?,?,?)",
-                (
-                    checked_vault_id(entry.vault_id),
-                    entry.key_version,
-                    entry.provider,
-                    entry.wrapped,
-                    entry.label,
-                    entry.anchor.seq,
-                    entry.anchor.chain,
-                ),
+                "INSERT INTO keys (vault_id, filler, key_version, provider, label, wrapped) VALUES (?,?,?,?,?,?)",
+                (vault_id, filler, entry.key_version, entry.provider, entry.label, entry.wrapped),
             )
+            db.execute("INSERT INTO anchors VALUES (?,?,?)", (vault_id, entry.anchor.seq, entry.anchor.chain))
 
     def advance(self, vault_id: bytes, anchor: Anchor) -> None:
-        self._db.connection()  # refuses after close and in a forked child
-        with self._anchors_lock, mapped("advance anchor"):
-            moved = self._anchors.execute(
-                "UPDATE keys SET seq=?, chain=? WHERE vault_id=? AND seq<? AND wrapped IS NOT NULL",
-                (anchor.seq, anchor.chain, checked_vault_id(vault_id), anchor.seq),
-            ).rowcount
-            if moved:
+        checked_vault_id(vault_id)
+        self._db.check_usable()
+        with self._anchors_lock, mapped(self.path, "advance anchor"):
+            if self._anchors.execute(
+                "UPDATE anchors SET seq = ?, chain = ? WHERE vault_id = ? AND seq < ?",
+                (anchor.seq, anchor.chain, vault_id, anchor.seq),
+            ).rowcount:
                 return
-            row = self._anchors.execute(
-                "SELECT seq, chain FROM keys WHERE vault_id=? AND wrapped IS NOT NULL", (vault_id,)
-            ).fetchone()
-        if row is None:
-            raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: its key was destroyed")
-        if row[0] == anchor.seq and row[1] != anchor.chain:
+            query = "SELECT seq, chain FROM anchors WHERE vault_id = ?"
+            kept = self._anchors.execute(query, (vault_id,)).fetchone()
+        if kept is None:
+            raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
+        if kept[0] == anchor.seq and kept[1] != anchor.chain:
             raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
 
     def shred(self, vault_id: bytes) -> bool:
+        checked_vault_id(vault_id)
         with self._db.transaction("shred key") as db:
-            changed = db.execute(
-                "UPDATE keys SET wrapped=NULL, label=x'', chain=x'' WHERE vault_id=? AND wrapped IS NOT NULL",
-                (checked_vault_id(vault_id),),
-            ).rowcount
-        self._db.scrub_wal()
-        return changed > 0
+            found = db.execute("DELETE FROM keys WHERE vault_id = ?", (vault_id,)).rowcount > 0
+            if found:
+                db.execute("DELETE FROM anchors WHERE vault_id = ?", (vault_id,))
+                db.execute("INSERT INTO tombstones VALUES (?)", (vault_id,))
+        if found or self._db.unscrubbed:
+            self._db.scrub()
+        return found
 
     def entries(self) -> Iterator[RingEntry]:
-        with mapped("list keys"):
-            rows = (
-                self._db.connection()
-                .execute(f"SELECT {_COLUMNS} FROM keys WHERE wrapped IS NOT NULL ORDER BY vault_id")
-                .fetchall()
-            )
-        return map(_entry, rows)
+        # A page at a time: the caller may do anything in between, and a view must not stay open that long.
+        last = b""
+        while True:
+            with self._db.connection("list keys") as db:
+                page = db.execute(f"{_SELECT} WHERE vault_id > ? ORDER BY vault_id LIMIT ?", (last, _PAGE)).fetchall()
+            yield from map(_entry, page)
+            if len(page) < _PAGE:
+                return
+            last = page[-1][0]
 
     def close(self) -> None:
+        self._db.release(self._anchors)
         self._db.close()
 
 
-def _entry(row: sqlite3.Row | tuple[bytes, int, str, bytes, bytes, int, bytes]) -> RingEntry:
+def _entry(row: tuple[Any, ...]) -> RingEntry:
     vault_id, key_version, provider, wrapped, label, seq, chain = row
     return RingEntry(vault_id, key_version, provider, wrapped, label, Anchor(seq, chain))
