@@ -153,7 +153,7 @@ def _flag(name: str, values: NDArray[np.bool_], weight: float) -> Part:
 def _query_stems(index: SearchIndex, query: Query) -> list[str]:
     """Stems in the query's own language, then in the others that the vault holds: a short query tells little."""
     words = list(query.words)
-    chosen = dict.fromkeys(stems(words, query.language))
+    chosen = stems(words, query.language)
     for language in sorted(index.languages - {query.language}):
-        chosen.update(dict.fromkeys(stems(words, language)))
-    return list(chosen)
+        chosen += stems(words, language)
+    return chosen

@@ -22,11 +22,8 @@ from tacita.retrieval.profile import ContextBM25F
 Links = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-BATCH: Final = 1 << 16
-"""Most accumulators (terms x messages) that are worked on at once, so that they stay in the processor's cache."""
-
-SPARSE: Final = 4
-"""A term is worked on sparsely if it touches fewer than one message in so many."""
+BATCH: Final = 1 << 18
+"""Most accumulators (terms x messages) that are worked on at once: 1 MiB."""
 
 
 def idf(frequencies: Sequence[int], messages: int) -> Floats:
@@ -66,18 +63,12 @@ def score(
     for some in _batches(selection, most, width, around.usable):
         terms = weights[some.first : some.first + most] * np.float32(1 + setting.saturation)
         sums = scratch[: len(terms) * width]
-        own, lent = _accumulate(sums, some, around, setting)
-        k = np.float32(setting.saturation)
-        if len(terms) == 1 and SPARSE * len(lent) < width:
-            touched = np.concatenate((own, lent))
-            values = sums[touched]
-            # A message may be touched twice; then the same value is written twice.
-            total[touched] += terms * values / (values + k)
-            sums[touched] = 0
-        else:
-            rows = sums.reshape(len(terms), width)
-            total += terms @ np.divide(rows, rows + k, out=rows)
-            sums[:] = 0
+        _accumulate(sums, some, around, setting)
+        # Saturation, k1 + 1 being in `terms` already. In place, for at this size memory is what takes time.
+        grown = sums.reshape(len(terms), width)
+        grown /= grown + np.float32(setting.saturation)
+        total += terms @ grown
+        sums[:] = 0
     return total
 
 
@@ -94,15 +85,18 @@ class _Batch(NamedTuple):
 
 def _batches(selection: Selection, most: int, width: int, usable: NDArray[np.bool_] | None) -> Iterator[_Batch]:
     for first in range(0, len(selection.frequency), most):
-        chosen = [piece for piece in selection.pieces if first <= piece.slot < first + most]
+        chosen = selection.pieces
+        if most < len(selection.frequency):
+            chosen = [piece for piece in chosen if first <= piece[0] < first + most]
         if not chosen:
             continue
-        links = np.concatenate([piece.links for piece in chosen], dtype=np.int64)
-        counts = np.concatenate([piece.counts for piece in chosen], dtype=np.float32)
+        slots, many_links, many_counts = zip(*chosen, strict=True)
+        links = np.concatenate(many_links, dtype=np.int64)
+        counts = np.concatenate(many_counts, dtype=np.float32)
         offsets: Links | int = 0
         if most > 1:
-            starts = [(piece.slot - first) * width for piece in chosen]
-            offsets = np.repeat(np.array(starts), np.array([len(piece.links) for piece in chosen]))
+            starts = (np.array(slots) - first) * width
+            offsets = starts.repeat(np.array([len(each) for each in many_links]))
         if usable is not None:
             keep = usable[links]
             links, counts = links[keep], counts[keep]
@@ -110,19 +104,16 @@ def _batches(selection: Selection, most: int, width: int, usable: NDArray[np.boo
         yield _Batch(first, links, counts, offsets)
 
 
-def _accumulate(sums: Floats, batch: _Batch, around: Neighbours, setting: ContextBM25F) -> tuple[Links, Links]:
-    """Add the normalised counts of a batch to zeroed accumulators; returns which were touched, some more than once."""
+def _accumulate(sums: Floats, batch: _Batch, around: Neighbours, setting: ContextBM25F) -> None:
+    """Add the normalised counts of a batch to zeroed accumulators."""
     links, counts = batch.links, batch.counts
     relative = around.lengths[links] * np.float32(1 / around.average)
     b, c = np.float32(setting.own_length), np.float32(setting.context_length)
-    own = links + batch.offsets
-    sums[own] = counts / ((1 - b) + b * relative)
+    sums[links + batch.offsets] = counts / ((1 - b) + b * relative)
     after, before = around.following[links], around.previous[links]
     # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
     shares = np.array([setting.before[0], setting.after[0], setting.before[1], setting.after[1]], np.float32)
-    targets = np.concatenate((after, before, around.following[after], around.previous[before]))
-    if not isinstance(batch.offsets, int):
-        targets += np.concatenate((batch.offsets,) * 4)
+    targets = np.stack((after, before, around.following[after], around.previous[before]))
+    targets += batch.offsets
     lent = shares[:, None] * (counts / ((1 - c) + c * relative))
-    np.add.at(sums, targets, lent.ravel())
-    return own, targets
+    np.add.at(sums, targets.ravel(), lent.ravel())

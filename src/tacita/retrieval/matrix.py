@@ -7,11 +7,11 @@ what the bound cannot exclude, so that the result is that of an exhaustive float
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Thread
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import simsimd
@@ -121,8 +121,7 @@ class Matrix:
         return self.vectors.nbytes() + self.codes.nbytes() + self.scales.nbytes()
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
+class Coded(NamedTuple):
     """A query vector as int8."""
 
     codes: NDArray[np.int8]
@@ -137,8 +136,8 @@ class Coded:
         full = query.astype(np.float64)
         scale = float(np.abs(full).max()) / 127 or 1.0
         rounded = np.rint(full / scale)
-        residual = float(np.linalg.norm(full - rounded * scale))
-        return cls(rounded.astype(np.int8), scale, residual, float(np.linalg.norm(full)))
+        rest = full - rounded * scale
+        return cls(rounded.astype(np.int8), scale, math.sqrt(rest @ rest), math.sqrt(full @ full))
 
 
 def _dots(query: NDArray[Any], rows: NDArray[Any]) -> Floats:

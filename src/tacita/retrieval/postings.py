@@ -58,13 +58,8 @@ class Run:
         return self.terms.nbytes + self.starts.nbytes + self.links.nbytes + self.counts.nbytes
 
 
-class Piece(NamedTuple):
-    """Postings of one of a query's terms from one run."""
-
-    slot: int
-    """Which of the query's terms."""
-    links: NDArray[np.int32]
-    counts: NDArray[np.uint8]
+Piece = tuple[int, NDArray[np.int32], NDArray[np.uint8]]
+"""Postings of one of a query's terms from one run: its slot among these terms, links and counts."""
 
 
 class Selection(NamedTuple):
@@ -78,7 +73,7 @@ class Selection(NamedTuple):
         """The same for the `limit` terms that the fewest messages hold."""
         kept = sorted(sorted(range(len(self.frequency)), key=lambda slot: self.frequency[slot])[:limit])
         slots = {old: new for new, old in enumerate(kept)}
-        pieces = [piece._replace(slot=slots[piece.slot]) for piece in self.pieces if piece.slot in slots]
+        pieces = [(slots[slot], links, counts) for slot, links, counts in self.pieces if slot in slots]
         return Selection([self.frequency[slot] for slot in kept], pieces)
 
     def of(self, alive: NDArray[np.bool_]) -> Selection:
@@ -87,8 +82,8 @@ class Selection(NamedTuple):
         pieces = []
         for slot, links, counts in self.pieces:
             keep = alive[links]
-            pieces.append(Piece(slot, links[keep], counts[keep]))
-            frequency[slot] += len(pieces[-1].links)
+            pieces.append((slot, links[keep], counts[keep]))
+            frequency[slot] += len(pieces[-1][1])
         return Selection(frequency, pieces)
 
 
@@ -189,12 +184,12 @@ class Postings:
             for slot, (term, held, start, end) in enumerate(found):
                 if term == held:
                     frequency[slot] += end - start
-                    pieces.append(Piece(slot, run.links[start:end], run.counts[start:end]))
+                    pieces.append((slot, run.links[start:end], run.counts[start:end]))
         for slot, term in enumerate(terms if self._recent else ()):
             recent = self._recent.get(term)
             if recent is not None:
                 frequency[slot] += len(recent[0])
-                pieces.append(Piece(slot, np.array(recent[0], np.int32), np.array(recent[1], np.uint8)))
+                pieces.append((slot, np.array(recent[0], np.int32), np.array(recent[1], np.uint8)))
         return Selection(frequency, pieces)
 
     @property

@@ -99,7 +99,7 @@ def occurrences(postings: Postings) -> dict[tuple[int, str], int]:
     for word in postings.number:
         selection = postings.select([word])
         for piece in selection.pieces:
-            for link, count in zip(piece.links.tolist(), piece.counts.tolist(), strict=True):
+            for link, count in zip(piece[1].tolist(), piece[2].tolist(), strict=True):
                 found[link, word] = count
         assert selection.frequency == [sum(1 for _, each in found if each == word)]
     return found
@@ -110,7 +110,7 @@ def test_a_long_query_keeps_its_rarest_terms() -> None:
     postings.add([["a", "b"], ["a", "b"], ["a", "c"]], 1)
     selection = postings.select(["a", "b", "c"]).rarest(2)
     assert selection.frequency == [2, 1]
-    assert [(piece.slot, piece.links.tolist()) for piece in selection.pieces] == [(0, [1, 2]), (1, [3])]
+    assert [(slot, links.tolist()) for slot, links, _ in selection.pieces] == [(0, [1, 2]), (1, [3])]
 
 
 def test_runs_stay_few() -> None:
