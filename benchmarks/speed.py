@@ -2,7 +2,8 @@
 
     python benchmarks/speed.py [--quick] [--json] [--embedder local:minilm]
 
-Texts follow a Zipf law, vectors are random unit vectors that cost nothing to make. Medians; machines are noisy, so
+Messages and questions are as long as those of LoCoMo, and a question's words stand in as many messages; they follow a
+Zipf law. Vectors are random unit vectors that cost nothing to make. Medians; machines are noisy, so
 compare ratios of one run, not times of two.
 """
 
@@ -27,8 +28,9 @@ from numpy.typing import NDArray
 from tacita import Memory
 
 DIMENSIONS = 384
-WORDS = [f"{a}{b}{c}" for a in ("ka", "to", "mi", "ru", "se", "lo") for b in "bdfgklmnprst" for c in
-         ("ana", "ent", "il", "or", "ush", "eck", "ist", "ome", "and", "ive")]  # fmt: skip
+WORDS = [f"{a}{b}{c}" for a in ("ka", "to", "mi", "ru", "se", "lo", "ven", "bri") for b in "bdfgklmnprst" for c in
+         ("ana", "ent", "il", "or", "ush", "eck", "ist", "ome", "und", "ive", "ark", "ola")]  # fmt: skip
+FUNCTION_WORDS = ["the", "a", "and", "to", "of", "in", "that", "it", "was", "for", "on", "with", "she", "he", "my", "we"]
 
 
 class FreeEmbedder:
@@ -48,15 +50,20 @@ class FreeEmbedder:
         return self._pool[at]
 
 
-def make_texts(count: int, seed: int) -> list[str]:
-    """Short messages of 6 to 18 words, Zipf-distributed."""
+def make_texts(count: int, seed: int, words: tuple[int, int] = (16, 32)) -> list[str]:
+    """Messages of about 130 characters, one sentence each: function words and Zipf-distributed others in turn, `words` of them at least and at most."""
     rng = np.random.default_rng(seed)
-    ranks = np.arange(1, len(WORDS) + 1)
-    weights = 1 / ranks
-    lengths = rng.integers(6, 19, count)
-    words = rng.choice(WORDS, lengths.sum(), p=weights / weights.sum())
+    weights = 1 / (np.arange(len(WORDS)) + 1)
+    lengths = rng.integers(words[0], words[1] + 1, count)
+    drawn = rng.choice(WORDS, lengths.sum(), p=weights / weights.sum())
+    drawn[::2] = rng.choice(FUNCTION_WORDS, len(drawn[::2]))
     ends = np.cumsum(lengths)
-    return [" ".join(words[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+    return [" ".join(drawn[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+
+
+def make_queries(count: int, seed: int) -> list[str]:
+    """Questions about as long, and with words about as frequent, as those of LoCoMo."""
+    return make_texts(count, seed, (8, 11))
 
 
 def median_ms(action: Callable[[int], object], repeats: int) -> float:
@@ -83,7 +90,7 @@ def cold_first_search(home: Path, user: str) -> float:
     """Milliseconds from a new Memory, imports done, to the first result."""
     memory = Memory(home, embedder=FreeEmbedder())
     start = time.perf_counter()
-    memory.search(make_texts(1, 9)[0], user_id=user)
+    memory.search(make_queries(1, 9)[0], user_id=user)
     elapsed = 1000 * (time.perf_counter() - start)
     memory.close()
     return elapsed
@@ -113,7 +120,7 @@ def measure(sizes: list[int], neighbours: int, embedder: str | None) -> list[dic
         home = Path(folder) / "home"
         row("import tacita", import_ms(), "ms", 150)
         memory = Memory(home, embedder=FreeEmbedder())
-        queries = make_texts(64, 5)
+        queries = make_queries(64, 5)
         for size in sizes:
             user = f"user-{size}"
             seconds = fill(memory, user, size)

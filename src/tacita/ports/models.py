@@ -74,10 +74,19 @@ def _checked(rows: object, name: str, count: int, dimensions: int) -> NDArray[np
         raise ModelError(f"embedder {name} gave {kind}, not a float32 array")
     if rows.shape != (count, dimensions):
         raise ModelError(f"embedder {name} gave shape {rows.shape} for {count} texts of {dimensions} dimensions")
-    # A NaN or an infinity in a row makes its length NaN or infinite, so one comparison finds all of them.
-    with np.errstate(over="ignore", invalid="ignore"):
-        off = np.abs(np.einsum("ij,ij->i", rows, rows, dtype=np.float64) - 1.0)
-    wrong = count - int(np.count_nonzero(off <= 2 * UNIT_TOLERANCE))
+    if count == 1:
+        # A query's, in every search: one product instead of five passes.
+        wrong = int(not abs(float(np.dot(rows[0], rows[0])) - 1.0) <= 2 * UNIT_TOLERANCE)
+    else:
+        wrong = count - _units(rows)
     if wrong:
         raise ModelError(f"embedder {name}: {wrong} of {count} rows are not finite vectors of length 1")
     return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def _units(rows: NDArray[np.float32]) -> int:
+    """How many rows are finite and of length 1."""
+    # A NaN or an infinity in a row makes its length NaN or infinite, so one comparison finds all of them.
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = np.abs(np.einsum("ij,ij->i", rows, rows, dtype=np.float64) - 1.0)
+    return int(np.count_nonzero(off <= 2 * UNIT_TOLERANCE))

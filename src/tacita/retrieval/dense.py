@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.retrieval.column import Column
-from tacita.retrieval.matrix import Coded, Floats, Halves, Matrix
+from tacita.retrieval.matrix import Floats, Halves, Matrix
 
 Links = NDArray[np.int64]
 Shares = Callable[[Links], Floats]
@@ -123,23 +123,22 @@ class Space:
             blended[has] = share * blended[has] + (1 - share) * best
         return blended
 
-    def approximate(self, query: Coded, width: int, shares: Shares) -> Floats:
-        """Blended cosines of all messages by link, off by at most `error`; 0 where there is no vector."""
+    def approximate(self, query: Halves, width: int, shares: Shares) -> tuple[Floats, float]:
+        """Blended cosines of all messages by link, 0 where there is no vector, and how far each may be off."""
         blended = np.zeros(width, np.float32)
-        first = self.messages.approximate(query)
+        first, error = self.messages.approximate(query)
         if self._ascending and len(first) == width - 1:
             blended[1:] = first
         else:
             blended[self.links.rows] = first
         groups = self.groups
         if len(groups.links):
-            best = np.maximum.reduceat(self.parts.approximate(query), groups.cuts)[groups.valid]
+            parts, error_of_parts = self.parts.approximate(query)
+            best = np.maximum.reduceat(parts, groups.cuts)[groups.valid]
             share = shares(groups.links)
             blended[groups.links] = share * blended[groups.links] + (1 - share) * best
-        return blended
-
-    def error(self, query: Coded) -> float:
-        return max(self.messages.error(query), self.parts.error(query))
+            error = max(error, error_of_parts)
+        return blended, error
 
     def _positions(self, links: Links) -> NDArray[np.int64]:
         """Where the vectors of these messages lie in `messages`; for one that has none, some valid

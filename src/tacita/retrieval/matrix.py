@@ -1,8 +1,8 @@
-"""Dot products of one query with many vectors, exactly, reading as little memory as a proof allows.
+"""Dot products of one query with many vectors, exactly, in as little time as a proof allows.
 
-Kept twice: as float16, which is the truth, and as int8 with one scale per vector, which is read first because
-it is half the memory traffic. The int8 score comes with a proven bound on its error; whoever ranks rescores
-what the bound cannot exclude, so that the result is that of an exhaustive float16 search.
+Kept twice: as float16, which is the truth, and in a form that is read faster: float32 for few vectors, for many int8
+with one scale per vector, which is half the memory traffic. Products of the second form come with a proven bound on
+their error; whoever ranks rescores what the bound cannot exclude, so that the result is that of an exhaustive search.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Mapping
 from threading import Thread
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import simsimd
@@ -28,44 +28,113 @@ MANY: Final = 32_768
 THREADS: Final = min(2, os.cpu_count() or 1)
 """Two threads take all the memory bandwidth that one search should."""
 
+WIDE: Final = 16_384
+"""Up to so many vectors, float32 is the fastest to read: it comes out of the processor's cache."""
+
+SUMS: Final = 4e-6
+"""How far float32 sums of one product may differ in another order."""
+
 CHUNK: Final = 8_192
 """Vectors that are converted at a time, to bound temporary memory."""
 
 
 class Matrix:
-    """Vectors of one kind: float16, their int8 codes and scales, and how far a code may be off."""
+    """Vectors of one kind: float16, and a copy that is read first."""
 
-    def __init__(
-        self, vectors: Halves, codes: NDArray[np.int8], scales: Floats, *, residual: float = 0.0, longest: float = 0.0
-    ) -> None:
+    def __init__(self, vectors: Halves, copy: Wide | Codes) -> None:
         self.vectors = Column(vectors)
-        self.codes = Column(codes)
-        self.scales = Column(scales)
-        self.residual = residual
-        """Largest |v - v8| so far."""
-        self.longest = longest
-        """Largest |v8| so far."""
+        self.copy = copy
 
     @classmethod
     def empty(cls, dimensions: int) -> Matrix:
-        return cls(np.zeros((0, dimensions), np.float16), np.zeros((0, dimensions), np.int8), np.zeros(0, np.float32))
+        return cls(np.zeros((0, dimensions), np.float16), Wide(np.zeros((0, dimensions), np.float32)))
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def extend(self, vectors: Halves) -> None:
+        if isinstance(self.copy, Wide) and len(self) + len(vectors) > WIDE:
+            self.copy = Codes.empty(vectors.shape[1])
+            self.copy.extend(self.vectors.rows)
+        self.vectors.extend(vectors)
+        self.copy.extend(vectors)
+
+    def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
+        self.vectors.writable()[at] = vectors
+        self.copy.replace(at, vectors)
+
+    def exact(self, query: Halves, at: NDArray[np.int64] | None = None) -> Floats:
+        """Dot products with all vectors, or with some: float16 operands, float32 sums, shape `(n,)`."""
+        if at is None:
+            return _dots(query, self.vectors.rows)
+        if len(at) <= CHUNK:
+            return _dots(query, self.vectors.rows[at])
+        return np.concatenate([self.exact(query, at[start : start + CHUNK]) for start in range(0, len(at), CHUNK)])
+
+    def approximate(self, query: Halves) -> tuple[Floats, float]:
+        """The same from the copy, and how far each product may be off."""
+        return self.copy.products(query)
+
+    def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+        """Plain arrays of all vectors, or of those at some positions."""
+        vectors = self.vectors.rows if at is None else self.vectors.rows[at]
+        return {"vectors": vectors, **(self.copy.arrays(at) if isinstance(self.copy, Codes) else {})}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
+        vectors = arrays["vectors"]
+        if "codes" in arrays:
+            return cls(vectors, Codes(arrays["codes"], arrays["scales"], *arrays["bounds"].tolist()))
+        return cls(vectors, Wide(vectors.astype(np.float32)))
+
+    def nbytes(self) -> int:
+        return self.vectors.nbytes() + self.copy.nbytes()
+
+
+class Wide:
+    """A copy as float32."""
+
+    def __init__(self, rows: Floats) -> None:
+        self._rows = Column(rows)
+
+    def extend(self, vectors: Halves) -> None:
+        self._rows.extend(vectors.astype(np.float32))
+
+    def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
+        self._rows.writable()[at] = vectors
+
+    def products(self, query: Halves) -> tuple[Floats, float]:
+        return np.dot(self._rows.rows, query.astype(np.float32)), SUMS
+
+    def nbytes(self) -> int:
+        return self._rows.nbytes()
+
+
+class Codes:
+    """A copy as int8 codes and scales, and how far a code may be off."""
+
+    def __init__(self, codes: NDArray[np.int8], scales: Floats, residual: float = 0.0, longest: float = 0.0) -> None:
+        self._codes = Column(codes)
+        self._scales = Column(scales)
+        self._residual = residual
+        """Largest |v - v8| so far."""
+        self._longest = longest
+        """Largest |v8| so far."""
+
+    @classmethod
+    def empty(cls, dimensions: int) -> Codes:
+        return cls(np.zeros((0, dimensions), np.int8), np.zeros(0, np.float32))
+
+    def extend(self, vectors: Halves) -> None:
         for start in range(0, len(vectors), CHUNK):
-            chunk = vectors[start : start + CHUNK]
-            codes, scales = self._quantised(chunk)
-            self.vectors.extend(chunk)
-            self.codes.extend(codes)
-            self.scales.extend(scales)
+            codes, scales = self._quantised(vectors[start : start + CHUNK])
+            self._codes.extend(codes)
+            self._scales.extend(scales)
 
     def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
         codes, scales = self._quantised(vectors)
-        self.vectors.writable()[at] = vectors
-        self.codes.writable()[at] = codes
-        self.scales.writable()[at] = scales
+        self._codes.writable()[at] = codes
+        self._scales.writable()[at] = scales
 
     def _quantised(self, vectors: Halves) -> tuple[NDArray[np.int8], Floats]:
         full = vectors.astype(np.float32)
@@ -76,68 +145,31 @@ class Matrix:
         scaled -= rounded
         squares = np.einsum("ij,ij->i", scaled, scaled)
         lengths = np.einsum("ij,ij->i", rounded, rounded)
-        self.residual = max(self.residual, float((scales * np.sqrt(squares)).max(initial=0.0)))
-        self.longest = max(self.longest, float((scales * np.sqrt(lengths)).max(initial=0.0)))
+        self._residual = max(self._residual, float((scales * np.sqrt(squares)).max(initial=0.0)))
+        self._longest = max(self._longest, float((scales * np.sqrt(lengths)).max(initial=0.0)))
         return codes, scales
 
-    def exact(self, query: Halves, at: NDArray[np.int64] | None = None) -> Floats:
-        """Dot products with all vectors, or with some: float16 operands, float32 sums, shape `(n,)`."""
-        if at is None:
-            return _dots(query, self.vectors.rows)
-        if len(at) <= CHUNK:
-            return _dots(query, self.vectors.rows[at])
-        return np.concatenate([self.exact(query, at[start : start + CHUNK]) for start in range(0, len(at), CHUNK)])
-
-    def approximate(self, query: Coded) -> Floats:
-        """The same from the int8 codes; off by at most `error(query)`."""
-        dots = _dots(query.codes, self.codes.rows)
-        dots *= self.scales.rows
-        dots *= np.float32(query.scale)
-        return dots
-
-    def error(self, query: Coded) -> float:
-        """|q.v - q8.v8| <= |q - q8| |v8| + |q| |v - v8| (Cauchy and Schwarz), and a hair for float32 sums."""
-        return query.residual * self.longest + query.length * self.residual + 4e-6
-
-    def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-        """Plain arrays of all vectors, or of those at some positions."""
-
-        def chosen(rows: NDArray[Any]) -> NDArray[Any]:
-            return rows if at is None else rows[at]
-
-        return {
-            "vectors": chosen(self.vectors.rows),
-            "codes": chosen(self.codes.rows),
-            "scales": chosen(self.scales.rows),
-            "bounds": np.array([self.residual, self.longest]),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
-        residual, longest = arrays["bounds"].tolist()
-        return cls(arrays["vectors"], arrays["codes"], arrays["scales"], residual=residual, longest=longest)
-
-    def nbytes(self) -> int:
-        return self.vectors.nbytes() + self.codes.nbytes() + self.scales.nbytes()
-
-
-class Coded(NamedTuple):
-    """A query vector as int8."""
-
-    codes: NDArray[np.int8]
-    scale: float
-    residual: float
-    """|q - q8|"""
-    length: float
-    """|q|"""
-
-    @classmethod
-    def of(cls, query: Halves) -> Coded:
+    def products(self, query: Halves) -> tuple[Floats, float]:
         full = query.astype(np.float64)
         scale = float(np.abs(full).max()) / 127 or 1.0
         rounded = np.rint(full / scale)
         rest = full - rounded * scale
-        return cls(rounded.astype(np.int8), scale, math.sqrt(rest @ rest), math.sqrt(full @ full))
+        dots = _dots(rounded.astype(np.int8), self._codes.rows)
+        dots *= self._scales.rows
+        dots *= np.float32(scale)
+        # |q.v - q8.v8| <= |q - q8| |v8| + |q| |v - v8| (Cauchy and Schwarz)
+        error = math.sqrt(rest @ rest) * self._longest + math.sqrt(full @ full) * self._residual
+        return dots, error + SUMS
+
+    def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+        return {
+            "codes": self._codes.rows if at is None else self._codes.rows[at],
+            "scales": self._scales.rows if at is None else self._scales.rows[at],
+            "bounds": np.array([self._residual, self._longest]),
+        }
+
+    def nbytes(self) -> int:
+        return self._codes.nbytes() + self._scales.nbytes()
 
 
 def _dots(query: NDArray[Any], rows: NDArray[Any]) -> Floats:

@@ -14,7 +14,6 @@ from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
 from tacita.retrieval.index import LONG, USER, SearchIndex
 from tacita.retrieval.lexical import Neighbours, idf, score
-from tacita.retrieval.matrix import Coded
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 
@@ -143,6 +142,5 @@ def cosines(
             first = np.zeros(pool.size, np.float32)
             first[has] = space.exact(query, pool.links(np.flatnonzero(has)), shares)
         return Cosines(space, query, pool, shares, has, count, first, 0.0)
-    coded = Coded.of(query)
-    first = pool.take(space.approximate(coded, pool.width, shares))
-    return Cosines(space, query, pool, shares, has, count, first, space.error(coded))
+    blended, error = space.approximate(query, pool.width, shares)
+    return Cosines(space, query, pool, shares, has, count, pool.take(blended), error)

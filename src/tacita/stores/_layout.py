@@ -40,9 +40,14 @@ def mapped(path: Path, operation: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name: str = getattr(error, "sqlite_errorname", type(error).__name__)
-        hint = next((text for prefix, text in _HINTS.items() if name.startswith(prefix)), "")
-        raise StoreError(f"{path}: {operation} failed: {name}{hint}", retryable=name.startswith(_RETRYABLE)) from error
+        raise failed(path, operation, error) from error
+
+
+def failed(path: Path, operation: str, error: sqlite3.Error) -> StoreError:
+    """What `mapped` raises."""
+    name: str = getattr(error, "sqlite_errorname", type(error).__name__)
+    hint = next((text for prefix, text in _HINTS.items() if name.startswith(prefix)), "")
+    return StoreError(f"{path}: {operation} failed: {name}{hint}", retryable=name.startswith(_RETRYABLE))
 
 
 def create(path: Path, layout: Layout) -> None:

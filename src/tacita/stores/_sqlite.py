@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 from tacita.errors import StoreError
 from tacita.stores._files import private_file, private_folder, sync
-from tacita.stores._layout import Layout, check, create, mapped
+from tacita.stores._layout import Layout, check, create, failed, mapped
 
 WAIT_SECONDS = 30.0
 _IDLE = 8
@@ -63,15 +64,19 @@ class Database:
         db = sqlite3.connect(
             uri, uri=True, timeout=self._wait, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        for pragma in (
-            f"synchronous={synchronous}",
-            "fullfsync=ON",  # elsewhere nothing; on macOS an fsync that reaches the disk
-            "secure_delete=ON",
-            "temp_store=MEMORY",
-            "trusted_schema=OFF",
-            "cell_size_check=ON",
-        ):
-            db.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in (
+                f"synchronous={synchronous}",
+                "fullfsync=ON",  # elsewhere nothing; on macOS an fsync that reaches the disk
+                "secure_delete=ON",
+                "temp_store=MEMORY",
+                "trusted_schema=OFF",
+                "cell_size_check=ON",
+            ):
+                db.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            db.close()
+            raise
         self._connections.add(db)
         return db
 
@@ -106,6 +111,25 @@ class Database:
                 self._give_back(db)
                 raise
             self._give_back(db)
+
+    def row(self, operation: str, query: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The first row of a query in autocommit mode: `connection` for what every search asks, without its cost."""
+        self.check_usable()
+        try:
+            db = self._idle.pop()
+        except IndexError:
+            with self.connection(operation) as db:
+                return cast("tuple[Any, ...] | None", db.execute(query, values).fetchone())
+        try:
+            found: tuple[Any, ...] | None = db.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            self._discard(db)
+            raise failed(self.path, operation, error) from error
+        except BaseException:
+            self._give_back(db)
+            raise
+        self._give_back(db)
+        return found
 
     @contextmanager
     def reading(self, operation: str) -> Iterator[sqlite3.Connection]:

@@ -53,8 +53,7 @@ class SqliteLogStore(LogStore):
         return self._db.path
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
-        with self._db.connection("head") as db:
-            row = db.execute("SELECT format, head_seq FROM vaults WHERE vault_id = ?", (vault_id,)).fetchone()
+        row = self._db.row("head", "SELECT format, head_seq FROM vaults WHERE vault_id = ?", (vault_id,))
         return None if row is None else VaultHead(vault_id, row[0], row[1])
 
     def _append(
@@ -83,8 +82,7 @@ class SqliteLogStore(LogStore):
 
     def _read(self, vault_id: bytes, after: int) -> Iterator[SealedRow]:
         # Readers ask for the tail all the time, and mostly there is none: one statement answers that.
-        with self._db.connection("read") as db:
-            row = db.execute("SELECT no FROM vaults WHERE vault_id = ? AND head_seq > ?", (vault_id, after)).fetchone()
+        row = self._db.row("read", "SELECT no FROM vaults WHERE vault_id = ? AND head_seq > ?", (vault_id, after))
         if row is None:
             return
         with self._db.reading("read") as db:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tacita.retrieval.matrix import MANY, Coded, Matrix
+from tacita.retrieval.matrix import MANY, WIDE, Codes, Matrix
 
 
 def matrix(rows: np.ndarray) -> Matrix:
@@ -24,10 +24,12 @@ VECTORS = hnp.arrays(
 @given(VECTORS, hnp.arrays(np.float16, 24, elements=st.floats(-1, 1, width=16, allow_nan=False)))
 def test_the_first_pass_is_off_by_no_more_than_it_says(rows: np.ndarray, query: np.ndarray) -> None:
     vectors = matrix(rows)
-    coded = Coded.of(query)
+    codes = Codes.empty(24)
+    codes.extend(rows)
     exact = rows.astype(np.float64) @ query.astype(np.float64)
     assert np.abs(vectors.exact(query) - exact).max() <= 4e-6 * max(1, np.abs(exact).max())
-    assert np.abs(vectors.approximate(coded) - vectors.exact(query)).max() <= vectors.error(coded) + 1e-6 * 24
+    for products, error in (vectors.approximate(query), codes.products(query)):
+        assert np.abs(products - vectors.exact(query)).max() <= error + 1e-6 * 24
 
 
 def test_a_row_has_the_same_product_in_any_company() -> None:
@@ -39,20 +41,33 @@ def test_a_row_has_the_same_product_in_any_company() -> None:
     some = np.sort(rng.choice(len(rows), 100, replace=False))
     assert np.array_equal(vectors.exact(query, some), everything[some])
     assert np.array_equal(vectors.exact(query, np.arange(20_000)), everything[:20_000])
-    coded = Coded.of(query)
-    assert np.array_equal(vectors.approximate(coded)[:50], matrix(rows[:50]).approximate(coded))
+
+
+def test_many_vectors_are_read_as_codes_whichever_way_they_came() -> None:
+    rows = np.random.default_rng(3).standard_normal((WIDE + 9, 24)).astype(np.float16)
+    bit_by_bit, at_once, loaded = matrix(rows[:WIDE]), matrix(rows), matrix(rows[:5])
+    assert "codes" not in bit_by_bit.arrays(None)
+    bit_by_bit.extend(rows[WIDE:])
+    loaded = Matrix.from_arrays(at_once.arrays(None))
+    for vectors in (bit_by_bit, loaded):
+        products, error = vectors.approximate(rows[7])
+        assert np.array_equal(products, at_once.approximate(rows[7])[0])
+        assert 0.001 < error < 1
+    few = Matrix.from_arrays(at_once.arrays(np.arange(0, len(rows), 2)))
+    assert np.array_equal(few.approximate(rows[7])[0], at_once.approximate(rows[7])[0][::2])
 
 
 def test_int8_products_do_not_overflow() -> None:
     rows = np.ones((2, 4096), np.float16)
-    coded = Coded.of(rows[0])
-    assert np.allclose(matrix(rows).approximate(coded), 4096)
+    codes = Codes.empty(4096)
+    codes.extend(rows)
+    assert np.allclose(codes.products(rows[0])[0], 4096)
 
 
 def test_zero_vectors() -> None:
-    vectors = matrix(np.zeros((2, 8), np.float16))
-    coded = Coded.of(np.zeros(8, np.float16))
-    assert vectors.approximate(coded).tolist() == [0, 0]
+    codes = Codes.empty(8)
+    codes.extend(np.zeros((2, 8), np.float16))
+    assert codes.products(np.zeros(8, np.float16))[0].tolist() == [0, 0]
 
 
 def test_replacing_a_row() -> None:
@@ -64,13 +79,13 @@ def test_replacing_a_row() -> None:
 def test_a_forked_process_can_search() -> None:
     """The library's own threads would hang here."""
     vectors = matrix(np.ones((MANY + 1, 8), np.float16))
-    coded = Coded.of(np.ones(8, np.float16))
-    vectors.approximate(coded)
+    ones = np.ones(8, np.float16)
+    vectors.approximate(ones)
     with warnings.catch_warnings():
         # Forking with threads is what this test is about.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
         signal.alarm(20)
-        os._exit(0 if vectors.approximate(coded)[-1] > 7.9 else 1)
+        os._exit(0 if vectors.approximate(ones)[0][-1] > 7.9 else 1)
     assert os.waitpid(child, 0)[1] == 0
