@@ -30,7 +30,7 @@ from tacita import Memory
 DIMENSIONS = 384
 WORDS = [f"{a}{b}{c}" for a in ("ka", "to", "mi", "ru", "se", "lo", "ven", "bri") for b in "bdfgklmnprst" for c in
          ("ana", "ent", "il", "or", "ush", "eck", "ist", "ome", "und", "ive", "ark", "ola")]  # fmt: skip
-FUNCTION_WORDS = ["the", "a", "and", "to", "of", "in", "that", "it", "was", "for", "on", "with", "she", "he", "my", "we"]
+FUNCTION_WORDS = "the a and to of in that it was for on with she he my we".split()
 
 
 class FreeEmbedder:
@@ -51,7 +51,10 @@ class FreeEmbedder:
 
 
 def make_texts(count: int, seed: int, words: tuple[int, int] = (16, 32)) -> list[str]:
-    """Messages of about 130 characters, one sentence each: function words and Zipf-distributed others in turn, `words` of them at least and at most."""
+    """Messages of one sentence, about 120 characters: function words and Zipf-distributed others in turn.
+
+    `words` are the least and the most that a message has.
+    """
     rng = np.random.default_rng(seed)
     weights = 1 / (np.arange(len(WORDS)) + 1)
     lengths = rng.integers(words[0], words[1] + 1, count)
