@@ -7,13 +7,14 @@ import uuid
 from tacita.errors import InvalidInput, NotFound
 from tacita.hazmat import random_bytes
 
+_RANDOM = 0x0FFF_3FFF_FFFF_FFFF_FFFF
+_VERSION_7 = 0x7000_8000_0000_0000_0000
+
 
 def new_id(now: int) -> bytes:
     """A UUID version 7 (RFC 9562): milliseconds of `now` (microseconds), then 74 random bits."""
-    tail = bytearray(random_bytes(10))
-    tail[0] = 0x70 | (tail[0] & 0x0F)
-    tail[2] = 0x80 | (tail[2] & 0x3F)
-    return (now // 1_000).to_bytes(6) + bytes(tail)
+    tail = int.from_bytes(random_bytes(10)) & _RANDOM | _VERSION_7
+    return (now // 1_000).to_bytes(6) + tail.to_bytes(10)
 
 
 def format_id(item_id: bytes) -> str:

@@ -28,7 +28,7 @@ def parse_messages(messages: object, *, metadata: object = None, timestamp: obje
     if not 0 < len(entries) <= limits.BATCH_MESSAGES:
         raise InvalidInput(f"one add takes 1 to {limits.BATCH_MESSAGES} messages; use import_ for more")
     parsed = [_parse_message(number, entry, shared, moment) for number, entry in enumerate(entries)]
-    if sum(len(message.text.encode()) for message in parsed) > limits.BATCH_BYTES:
+    if sum(_utf8_size(message.text) for message in parsed) > limits.BATCH_BYTES:
         raise InvalidInput(f"one add takes at most {limits.BATCH_BYTES} bytes of text; use import_ for more")
     return parsed
 
@@ -45,9 +45,9 @@ def _parse_message(number: int, entry: object, shared: Metadata, timestamp: date
         entry = {"role": "user", "content": entry}
     if not isinstance(entry, Mapping):
         raise InvalidInput(where + f"must be a string or a mapping, not {type(entry).__name__}")
-    unknown = {str(key) for key in entry} - _FIELDS
-    if unknown:
-        raise InvalidInput(where + f"unknown fields ({len(unknown)}); known are {', '.join(sorted(_FIELDS))}")
+    if not entry.keys() <= _FIELDS:
+        unknown = len(entry.keys() - _FIELDS)
+        raise InvalidInput(where + f"unknown fields ({unknown}); known are {', '.join(sorted(_FIELDS))}")
     role = entry.get("role", "user")
     if role not in ROLES:
         raise InvalidInput(where + f"role must be one of {', '.join(ROLES)}")
@@ -105,7 +105,7 @@ def check_text(text: object, where: str = "") -> str:
     if not isinstance(text, str):
         raise InvalidInput(where + f"text must be a string, not {type(text).__name__}")
     try:
-        size = len(text.encode())
+        size = _utf8_size(text)
     except UnicodeEncodeError:
         size = -1
     if size < 0:
@@ -113,6 +113,10 @@ def check_text(text: object, where: str = "") -> str:
     if size > limits.TEXT_BYTES:
         raise InvalidInput(where + f"text has {size} bytes, at most {limits.TEXT_BYTES} are allowed; split it")
     return text
+
+
+def _utf8_size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def parse_metadata(metadata: object, where: str = "") -> Metadata:

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
 from tacita.errors import Conflict, InvalidInput
@@ -171,14 +170,9 @@ def embed(embedder: Embedder | None, messages: Sequence[Message]) -> list[Embedd
         parts = [] if len(parts) < 2 else parts
         spans.append((len(texts), len(texts) + 1 + len(parts)))
         texts += [whole, *parts]
-    vectors = checked_embed(embedder, texts)
-    return [_embedding(embedder, vectors[start:end]) for start, end in spans]
-
-
-def _embedding(embedder: Embedder, vectors: NDArray[np.float32]) -> Embedding:
-    return Embedding(
-        model=embedder.name, dimensions=embedder.dimensions, data=np.ascontiguousarray(vectors, "<f2").tobytes()
-    )
+    vectors = checked_embed(embedder, texts).astype("<f2")
+    model, dimensions = embedder.name, embedder.dimensions
+    return [Embedding(model=model, dimensions=dimensions, data=vectors[start:end].tobytes()) for start, end in spans]
 
 
 def _record(

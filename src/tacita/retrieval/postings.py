@@ -87,6 +87,19 @@ class Selection(NamedTuple):
         return Selection(frequency, pieces)
 
 
+class _Numbers(dict[str, int]):
+    """Term -> its number; a term that is looked up by `[]` and not there gets the next one."""
+
+    def __init__(self, terms: list[str]) -> None:
+        super().__init__((term, number) for number, term in enumerate(terms))
+        self._terms = terms
+
+    def __missing__(self, term: str) -> int:
+        number = self[term] = len(self._terms)
+        self._terms.append(term)
+        return number
+
+
 class Postings:
     """The words of all messages.
 
@@ -96,7 +109,7 @@ class Postings:
 
     def __init__(self, vocabulary: Iterable[str] = (), runs: Iterable[Run] = ()) -> None:
         self.terms: list[str] = list(vocabulary)
-        self.number: dict[str, int] = {term: number for number, term in enumerate(self.terms)}
+        self.number = _Numbers(self.terms)
         self.runs: list[Run] = list(runs)
         self._recent: dict[int, tuple[list[int], list[int]]] = {}
         """Term -> links and counts of messages that were added one by one and are in no run yet."""
@@ -104,15 +117,8 @@ class Postings:
 
     def add(self, documents: Sequence[Sequence[str]], first_link: int) -> NDArray[np.uint16]:
         """Index the stems of consecutive messages; returns how many stems each has, 65,535 at most."""
-        number, terms = self.number, self.terms
-        tokens: list[int] = []
-        for stems in documents:
-            for stem in stems:
-                term = number.get(stem)
-                if term is None:
-                    term = number[stem] = len(terms)
-                    terms.append(stem)
-                tokens.append(term)
+        number = self.number.__getitem__
+        tokens = [number(stem) for stems in documents for stem in stems]
         lengths = [len(stems) for stems in documents]
         if len(documents) == 1:
             for term, count in Counter(tokens).items():

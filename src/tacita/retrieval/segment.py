@@ -33,6 +33,9 @@ def segments(text: str, name: str | None) -> list[str]:
     At most `limits.SEGMENTS`; what comes later is searched by the message's own vector. A message that is one
     group gives that group alone, equal to `message_text` up to white space, and needs no vector of its own.
     """
+    if len(text) < GROUP_CHARS + TAIL_CHARS:
+        # What follows a first full group is too short to stand alone.
+        return [message_text(whole, name)] if (whole := text.strip()) else []
     return [message_text(group, name) for group in _groups(text)[:SEGMENTS]]
 
 

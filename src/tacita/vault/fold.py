@@ -91,6 +91,19 @@ class Rare(msgspec.Struct):
     """Sequence numbers of later events that hold vectors of the row."""
 
 
+class _Numbers(dict[str | None, int]):
+    """Name -> its place in the table of names; one that is looked up by `[]` and not there is put at its end."""
+
+    def __init__(self, names: list[str | None]) -> None:
+        super().__init__((name, number) for number, name in enumerate(names))
+        self._names = names
+
+    def __missing__(self, name: str | None) -> int:
+        number = self[name] = len(self._names)
+        self._names.append(name)
+        return number
+
+
 Index = TypeVar("Index", bound=DerivedIndex)
 
 
@@ -107,7 +120,7 @@ class VaultState(Generic[Index]):
         self.by_id: dict[bytes, int] = {}
         self.ids: list[bytes] = []
         self.names: list[str | None] = [None]
-        self._name_numbers: dict[str | None, int] = {None: 0}
+        self._name_numbers = _Numbers(self.names)
         self.dead = 0
         self.replaced = 0
         self.expiring = 0
@@ -221,7 +234,7 @@ class VaultState(Generic[Index]):
         row = self._count
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros(max(16, row // 8), ROW)])
-        number = self._number
+        number = self._name_numbers
         self._rows[row] = (
             item.timestamp,
             created_at,
@@ -230,15 +243,15 @@ class VaultState(Generic[Index]):
             NEVER,
             seq,
             older,
-            number(item.user_id),
-            number(item.agent_id),
-            number(item.app_id),
-            number(item.run_id),
-            number(item.name),
-            number(item.role),
-            number(item.channel),
-            number(item.embedding.model if item.embedding else None),
-            number(item.kind),
+            number[item.user_id],
+            number[item.agent_id],
+            number[item.app_id],
+            number[item.run_id],
+            number[item.name],
+            number[item.role],
+            number[item.channel],
+            number[item.embedding.model if item.embedding else None],
+            number[item.kind],
             version,
             item.trust,
             True,
@@ -307,7 +320,7 @@ class VaultState(Generic[Index]):
         row = next((each for each in chain if int(self._rows["seq"][each]) == of), None)
         if row is None:
             return
-        self._rows["model"][row] = self._number(embedding.model)
+        self._rows["model"][row] = self._name_numbers[embedding.model]
         self.rare.reembedded.setdefault(row, []).append(seq)
         first_pending = self._count - len(self._pending)
         if row >= first_pending:
@@ -317,13 +330,6 @@ class VaultState(Generic[Index]):
             )
         else:
             self.index.set_vectors(row, vectors_of(embedding), embedding.model)
-
-    def _number(self, name: str | None) -> int:
-        number = self._name_numbers.get(name)
-        if number is None:
-            number = self._name_numbers[name] = len(self.names)
-            self.names.append(name)
-        return number
 
     # ------------------------------------------------------------------ snapshots
 
@@ -358,7 +364,7 @@ class VaultState(Generic[Index]):
         for row, value in columns["metadata"].items():
             state.metadata[row] = value
         state.names = list(columns["names"])
-        state._name_numbers = {name: number for number, name in enumerate(state.names)}
+        state._name_numbers = _Numbers(state.names)
         state.dead, state.replaced, state.expiring = columns["counts"]
         state.rare = Rare(
             {row: tuple(value) for row, value in columns["attachments"]},

@@ -27,7 +27,7 @@ _GENESIS = b"tacita/v1/genesis"
 
 def length_prefixed(*parts: bytes) -> bytes:
     """Each part behind its length in 4 bytes. Joining with a separator would let two tuples share an encoding."""
-    return b"".join(len(part).to_bytes(4) + part for part in parts)
+    return b"".join([len(part).to_bytes(4) + part for part in parts])
 
 
 @dataclass(frozen=True, slots=True)
