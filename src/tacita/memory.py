@@ -35,10 +35,12 @@ from tacita.items import (
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder
+from tacita.tracebacks import bare_errors
 
 CONTEXT_CANDIDATES = 100
 
 
+@bare_errors
 class Memory:
     """Long-term memory, sealed under a key for each person.
 
