@@ -57,12 +57,21 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="What was valid then (
 Reference = Annotated[str | None, typer.Option("--reference-time", help='What "yesterday" counts from.')]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tacita {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _global(
     home: Annotated[Path | None, typer.Option(help="Folder for data and keys.")] = None,
     config: Annotated[Path | None, typer.Option(help="Config file, TOML or JSON.")] = None,
     embedder: Annotated[str | None, typer.Option(help="local:minilm, onnx:FOLDER or none.")] = None,
     as_json: Json = False,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     options.home, options.config, options.embedder, options.json = home, config, embedder, as_json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+import tacita
 from tacita import errors
 from tacita.operations import ERROR_TABLE, OPERATIONS, Response
 from tacita.surfaces.render import show
 
+COMMAND = Path(sys.executable).with_name("tacita")
 WORDS = "the heron nests behind the boathouse"
 
 
@@ -111,3 +114,19 @@ def test_a_surface_shows_responses_only() -> None:
     with pytest.raises(TypeError):
         show(Fake("search", {}), as_json=True, console=None)  # type: ignore[arg-type]
     assert {name for name, one in OPERATIONS.items() if one.destroys} == {"delete", "erase"}
+
+
+def test_version() -> None:
+    done = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tacita {tacita.__version__}\n"
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    def completed(words: str, at: int) -> list[str]:
+        asked = {"_TACITA_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        done = subprocess.run([COMMAND], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert completed("tacita se", 1) == ["search"]
+    assert set(completed("tacita ex", 1)) == {"export"}
+    assert "--top-k" in completed("tacita search --top", 2)
