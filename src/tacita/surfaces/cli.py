@@ -57,9 +57,9 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="What was valid then (
 Reference = Annotated[str | None, typer.Option("--reference-time", help='What "yesterday" counts from.')]
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"tacita {__version__}")
+def _version(show_it: bool) -> None:
+    if show_it:
+        _console().print(f"tacita {__version__}")
         raise typer.Exit
 
 
@@ -70,7 +70,7 @@ def _global(
     embedder: Annotated[str | None, typer.Option(help="local:minilm, onnx:FOLDER or none.")] = None,
     as_json: Json = False,
     _: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     options.home, options.config, options.embedder, options.json = home, config, embedder, as_json
@@ -450,12 +450,6 @@ def demo(
 
     if not run(keep=keep, embedder=options.embedder, as_json=as_json or options.json, models=_settings().models):
         raise typer.Exit(1)
-
-
-def _version(show_it: bool) -> None:
-    if show_it:
-        _console().print(f"tacita {__version__}")
-        raise typer.Exit
 
 
 @app.command()
