@@ -187,6 +187,22 @@ class Hit(Value, frozen=True, kw_only=True):
         return self.item.metadata
 
     @property
+    def user_id(self) -> str | None:
+        return self.item.user_id
+
+    @property
+    def agent_id(self) -> str | None:
+        return self.item.agent_id
+
+    @property
+    def app_id(self) -> str | None:
+        return self.item.app_id
+
+    @property
+    def run_id(self) -> str | None:
+        return self.item.run_id
+
+    @property
     def role(self) -> str:
         return self.item.role
 

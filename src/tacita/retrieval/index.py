@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from tacita.retrieval.column import Column
 from tacita.retrieval.dense import Space, under
+from tacita.retrieval.lexical import Neighbours
 from tacita.retrieval.names import Names
 from tacita.retrieval.postings import Postings, Run, numbered
-from tacita.retrieval.profile import HYBRID
+from tacita.retrieval.profile import HYBRID, ContextBM25F
 from tacita.retrieval.segment import message_text
 from tacita.retrieval.text import analyse, head
 
@@ -105,6 +106,7 @@ class SearchIndex:
         self.living = 0
         self.words = 0
         self._unswept = 0
+        self._neighbours: tuple[ContextBM25F, Neighbours] | None = None
 
     def __len__(self) -> int:
         return len(self._alive) - 1
@@ -158,6 +160,13 @@ class SearchIndex:
         """Mean number of stems of the living messages."""
         return max(1.0, self.words / max(1, self.living))
 
+    def neighbours(self, setting: ContextBM25F) -> Neighbours:
+        """Links and length norms as BM25F reads them; kept until something is added or removed."""
+        if self._neighbours is None or self._neighbours[0] != setting:
+            made = Neighbours.of(self.previous, self.following, self.lengths, self.average_length, setting)
+            self._neighbours = setting, made
+        return self._neighbours[1]
+
     def space(self, model: str) -> tuple[int, Space] | None:
         """The vectors of a model and their number in `space_of`; None if there are none."""
         if model not in self.models:
@@ -176,6 +185,7 @@ class SearchIndex:
         first = len(self) + 1
         if [doc.row for doc in docs] != list(range(first - 1, first - 1 + len(docs))):
             raise ValueError(f"rows must go on at {first - 1}")
+        self._neighbours = None
         analysed = [analyse(head(message_text(doc.text, doc.name))) for doc in docs]
         self.languages.update(language for _, language in analysed)
         lengths = self.postings.add([stems for stems, _ in analysed], first)
@@ -289,6 +299,7 @@ class SearchIndex:
         links = links[self.alive[links]]
         if not len(links):
             return
+        self._neighbours = None
         self._unlink(links)
         self.words -= int(self.lengths[links].sum())
         self.living -= len(links)
@@ -409,6 +420,7 @@ class SearchIndex:
     def nbytes(self) -> int:
         """Bytes of RAM: arrays exactly, dictionaries by an estimate."""
         arrays = sum(column.nbytes() for column in self._columns()) + sum(space.nbytes() for space in self.spaces)
+        arrays += self._neighbours[1].nbytes() if self._neighbours else 0
         return arrays + self.postings.nbytes() + self.names.nbytes() + 200 * len(self._ends)
 
 

@@ -10,13 +10,13 @@ Messages are called by their link: row + 1, so that link 0 can mean "no neighbou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tacita.retrieval.postings import Selection
+from tacita.retrieval.postings import Piece, Selection
 from tacita.retrieval.profile import ContextBM25F
 
 Links = NDArray[np.int64]
@@ -32,20 +32,50 @@ def idf(frequencies: Sequence[int], messages: int) -> Floats:
     return np.array([math.log1p(max(0.0, messages - df + 0.5) / (df + 0.5)) for df in frequencies], np.float32)
 
 
-class Neighbours(NamedTuple):
-    """What BM25F needs to know of the messages, by link."""
+_ONE = np.float32(1)
 
-    previous: Links
-    following: Links
-    lengths: NDArray[np.uint16]
-    average: float
-    """Mean length."""
-    usable: NDArray[np.bool_] | None
-    """Messages that may be found; one that may not lends nothing to its neighbours either. None for all."""
+
+class Neighbours(NamedTuple):
+    """What BM25F needs to know of the messages, by link. Made once and read until the vault changes."""
+
+    targets: Links
+    """Shape (4, n): to whom a message lends its words, in the order of `shares`; 0 for nobody."""
+    shares: Floats
+    """Shape (4, 1): how much of them."""
+    own: Floats
+    """What a message's own words are multiplied with: 1 / its length norm."""
+    lent: Floats
+    """The same for words that it lends."""
+    saturation: np.float32
+
+    @classmethod
+    def of(
+        cls,
+        previous: Links,
+        following: Links,
+        lengths: NDArray[np.uint16],
+        average: float,
+        setting: ContextBM25F,
+    ) -> Neighbours:
+        """From the links between messages, their lengths and the mean of these."""
+        relative = lengths.astype(np.float32) / np.float32(average)
+        b, c = np.float32(setting.own_length), np.float32(setting.context_length)
+        # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
+        shares = np.array([setting.before[0], setting.after[0], setting.before[1], setting.after[1]], np.float32)
+        return cls(
+            np.stack((following, previous, following[following], previous[previous])),
+            shares[:, None],
+            _ONE / ((_ONE - b) + b * relative),
+            _ONE / ((_ONE - c) + c * relative),
+            np.float32(setting.saturation),
+        )
+
+    def nbytes(self) -> int:
+        return self.targets.nbytes + self.own.nbytes + self.lent.nbytes
 
 
 def score(
-    selection: Selection, weights: Floats, around: Neighbours, setting: ContextBM25F, batch: int = BATCH
+    selection: Selection, weights: Floats, around: Neighbours, usable: NDArray[np.bool_] | None, batch: int = BATCH
 ) -> Floats:
     """Context BM25F of every message, by link (index 0 is meaningless).
 
@@ -53,67 +83,51 @@ def score(
         selection: postings of the query's terms.
         weights: idf by slot.
         around: lengths and links.
-        setting: the constants.
+        usable: messages that may be found, by link; one that may not lends nothing to its neighbours either. None for
+            all.
         batch: most accumulators that are worked on at once. Decides speed, and no more than last bits of scores.
     """
-    width = len(around.lengths)
+    width = len(around.own)
     total = np.zeros(width, np.float32)
     most = max(1, batch // width)
-    scratch = np.zeros(min(most, len(weights)) * width, np.float32)
-    for some in _batches(selection, most, width, around.usable):
-        terms = weights[some.first : some.first + most] * np.float32(1 + setting.saturation)
-        sums = scratch[: len(terms) * width]
-        _accumulate(sums, some, around, setting)
-        # Saturation, k1 + 1 being in `terms` already. In place, for at this size memory is what takes time.
-        grown = sums.reshape(len(terms), width)
-        grown /= grown + np.float32(setting.saturation)
-        total += terms @ grown
-        sums[:] = 0
-    return total
-
-
-class _Batch(NamedTuple):
-    """Postings of some consecutive slots."""
-
-    first: int
-    """The first slot."""
-    links: Links
-    counts: Floats
-    offsets: Links | int
-    """Where the accumulators of each posting's slot begin."""
-
-
-def _batches(selection: Selection, most: int, width: int, usable: NDArray[np.bool_] | None) -> Iterator[_Batch]:
-    for first in range(0, len(selection.frequency), most):
+    terms = len(weights)
+    scratch = np.zeros(min(most, terms) * width, np.float32)
+    for first in range(0, terms, most):
         chosen = selection.pieces
-        if most < len(selection.frequency):
+        if most < terms:
             chosen = [piece for piece in chosen if first <= piece[0] < first + most]
         if not chosen:
             continue
-        slots, many_links, many_counts = zip(*chosen, strict=True)
-        links = np.concatenate(many_links, dtype=np.int64)
-        counts = np.concatenate(many_counts, dtype=np.float32)
-        offsets: Links | int = 0
-        if most > 1:
-            starts = (np.array(slots) - first) * width
-            offsets = starts.repeat(np.array([len(each) for each in many_links]))
-        if usable is not None:
-            keep = usable[links]
-            links, counts = links[keep], counts[keep]
-            offsets = offsets if isinstance(offsets, int) else offsets[keep]
-        yield _Batch(first, links, counts, offsets)
+        factors = weights[first : first + most] * (1 + around.saturation)
+        sums = scratch[: len(factors) * width]
+        _accumulate(sums, chosen, first, around, usable)
+        # Saturation, k1 + 1 being in `factors` already. In place, for at this size memory is what takes time.
+        grown = sums.reshape(len(factors), width)
+        grown /= grown + around.saturation
+        total += factors @ grown
+        if first + most < terms:
+            sums[:] = 0
+    return total
 
 
-def _accumulate(sums: Floats, batch: _Batch, around: Neighbours, setting: ContextBM25F) -> None:
-    """Add the normalised counts of a batch to zeroed accumulators."""
-    links, counts = batch.links, batch.counts
-    relative = around.lengths[links] * np.float32(1 / around.average)
-    b, c = np.float32(setting.own_length), np.float32(setting.context_length)
-    sums[links + batch.offsets] = counts / ((1 - b) + b * relative)
-    after, before = around.following[links], around.previous[links]
-    # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
-    shares = np.array([setting.before[0], setting.after[0], setting.before[1], setting.after[1]], np.float32)
-    targets = np.stack((after, before, around.following[after], around.previous[before]))
-    targets += batch.offsets
-    lent = shares[:, None] * (counts / ((1 - c) + c * relative))
+def _accumulate(
+    sums: Floats, pieces: Sequence[Piece], first: int, around: Neighbours, usable: NDArray[np.bool_] | None
+) -> None:
+    """Add the normalised counts of some consecutive slots' postings to zeroed accumulators, one row for each slot."""
+    links = np.concatenate([piece[1] for piece in pieces], dtype=np.int64)
+    counts = np.concatenate([piece[2] for piece in pieces], dtype=np.float32)
+    width = len(around.own)
+    # Where the accumulators of each posting's slot begin.
+    offsets: Links | int = 0
+    if len(sums) > width:
+        starts = [(piece[0] - first) * width for piece in pieces]
+        offsets = np.array(starts).repeat([len(piece[1]) for piece in pieces])
+    if usable is not None:
+        keep = usable[links]
+        links, counts = links[keep], counts[keep]
+        offsets = offsets if isinstance(offsets, int) else offsets[keep]
+    sums[links + offsets] = counts * around.own[links]
+    targets = around.targets[:, links]
+    targets += offsets
+    lent = around.shares * (counts * around.lent[links])
     np.add.at(sums, targets.ravel(), lent.ravel())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
 from tacita.retrieval.index import LONG, USER, SearchIndex
-from tacita.retrieval.lexical import Neighbours, idf, score
+from tacita.retrieval.lexical import idf, score
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 
@@ -34,8 +34,7 @@ def lexical(
     if not selection.frequency:
         return None
     weights = idf(selection.frequency, index.living)
-    around = Neighbours(index.previous, index.following, index.lengths, index.average_length, pool.usable())
-    scores = score(selection, weights, around, profile.bm25f)
+    scores = score(selection, weights, index.neighbours(profile.bm25f), pool.usable())
     return pool.take(scores), float(weights.sum()) * (1 + profile.bm25f.saturation)
 
 

@@ -60,10 +60,9 @@ def test_the_kernel_is_the_definition(
     lengths = np.concatenate([[0], postings.add(texts, 1)])
     selection = postings.select(query)
     previous, following = links_of(chains, len(texts))
-    around = Neighbours(
-        previous, following, lengths, max(1.0, float(lengths.sum()) / len(texts)), np.array([False, *usable])
-    )
-    found = score(selection, idf(selection.frequency, len(texts)), around, SETTING, batch)[1:]
+    around = Neighbours.of(previous, following, lengths, max(1.0, float(lengths.sum()) / len(texts)), SETTING)
+    flags = np.array([False, *usable])
+    found = score(selection, idf(selection.frequency, len(texts)), around, flags, batch)[1:]
     wanted = naive(texts, query, chains, usable)
     assert np.allclose(np.where(usable, found, 0), wanted, atol=1e-5)
 
