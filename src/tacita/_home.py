@@ -23,6 +23,7 @@ from tacita.ports.keys import KeyProvider
 log = logging.getLogger("tacita")
 
 _RECORD = "home.json"
+_SECRET_BYTES = 64 * 1024
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -159,7 +160,16 @@ def read_secret_file(path: Path) -> str:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"the secret file {path} cannot be opened: {error.strerror}") from None
-    with os.fdopen(handle) as file:
-        if os.fstat(file.fileno()).st_mode & 0o077:
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{path} is not a plain file")
+        if status.st_mode & 0o077:
             raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
-        return file.readline().rstrip("\r\n")
+        raw = os.read(handle, _SECRET_BYTES)
+    finally:
+        os.close(handle)
+    try:
+        return raw.decode().partition("\n")[0].rstrip("\r")
+    except UnicodeDecodeError:
+        raise ConfigError(f"the secret file {path} does not hold text") from None

@@ -134,7 +134,7 @@ def _read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[di
             raise ConfigError(f"the config file {path} cannot be read: {error.strerror}") from None
         try:
             described = json.loads(raw) if path.suffix == ".json" else tomllib.loads(raw.decode())
-        except (ValueError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             raise ConfigError(
                 f"the config file {path} is not valid {'JSON' if path.suffix == '.json' else 'TOML'}"
             ) from None
@@ -224,7 +224,9 @@ def build(
             if ring is None and settings.ring is None and chosen_store is None:
                 _home.require_ring(settings.home)
         provider = _build_keys(settings, keys, owned, has_home=not in_memory)
-        opened_ring = _build_file("rings", settings, ring or settings.ring, settings.keys_folder / "ring.db", owned)
+        opened_ring = _build_file(
+            "rings", settings, ring or settings.ring, settings.keys_folder.resolve() / "ring.db", owned
+        )
         opened_store = _build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
         parts = Parts(settings, opened_store, opened_ring, provider, opened_embedder, tuple(reversed(owned)))
         self_test(parts)

@@ -45,14 +45,16 @@ def open_file(path: Path) -> LocalProvider:
         raise KeyUnavailable(f"the root key file {path} is missing; bring it back from its backup") from None
     except OSError as error:
         raise ConfigError(f"the root key file {path} cannot be opened: {error.strerror}") from None
-    with os.fdopen(handle) as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"{path} is not a plain file")
         if status.st_uid != os.getuid():
             raise ConfigError(f"{path} belongs to another user")
         if status.st_mode & 0o077:
             raise ConfigError(f"{path} can be read by others: chmod 600 {path}")
-        text = file.read(256)
+        text = os.read(handle, 256).decode("ascii", "replace")
+    finally:
+        os.close(handle)
     root = decode_root(text.removeprefix(_MARK), str(path))
     return LocalProvider(root, scheme="file", where=f"file {path}")
