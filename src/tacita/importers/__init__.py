@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ _READERS: Final[dict[str, Callable[[Source], Entries]]] = {
     "transcript": transcript.read,
 }
 FORMATS: Final = tuple(_READERS)
+# A transcript may begin with a bracket too: "[2026-03-02 09:00] Ana: hello".
+_JSON: Final = re.compile(rb"\{|\[\s*(?:[\[{\]\"]|\Z)")
 
 
 def read(file: Readable, format: str = "auto") -> Iterator[Entry]:
@@ -46,7 +49,7 @@ def detect(file: Readable) -> str:
 
 def _detect(head: bytes) -> str:
     start = head.lstrip()
-    if not start.startswith((b"{", b"[")):
+    if not _JSON.match(start):
         return "transcript"
     if start.startswith(b'{"tacita_export"'):
         return "export"
