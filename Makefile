@@ -9,6 +9,11 @@ PIP    := $(PY) -m pip --disable-pip-version-check --quiet
 # Only `make lock` uses it.
 UV     := uv==0.13.8
 
+# Paths for `make bench`: definitions of recall and the data sets to measure it on. None is bundled.
+METRICS ?=
+LOCOMO  ?=
+BEAM    ?=
+
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=
 
@@ -75,7 +80,7 @@ quick: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m pytest -m "not slow" $(TESTS)
 
 bench: $(VENV)/.dev $(VENV)/.model
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks --metrics=$(METRICS) --locomo=$(LOCOMO) --beam=$(BEAM)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only --quiet .

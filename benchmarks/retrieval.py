@@ -114,6 +114,7 @@ def main() -> None:
     if given.beam:
         arguments = SimpleNamespace(**common, beam_dir=str(given.beam))
         sets.append((f"BEAM {given.size}", metrics.load_beam(arguments, given.size)[0]))
+    limits = {"LoCoMo": 78.0, "BEAM 100K": 63.0}
     for name, cases in sets:
         retriever = TacitaRetriever(given.embedder)
         rows, seconds = metrics.evaluate(cases, retriever, False)
@@ -125,7 +126,10 @@ def main() -> None:
             continue
         print(f"{name}: {len(counted)} questions, {retriever.added} items added in {retriever.add_seconds:.1f} s")
         for k in (5, 10, 20, 50):
-            print(f"  recall@{k:<3} {100 * mean[f'recall@{k}']:5.1f}")
+            least = limits.get(name) if k == 10 else None
+            value = 100 * mean[f"recall@{k}"]
+            judged = "" if least is None else f"   at least {least:.0f}: {'met' if value >= least else 'NOT met'}"
+            print(f"  recall@{k:<3} {value:5.1f}{judged}")
         print(f"  recall@10, 95 % interval: {100 * low:.1f} to {100 * high:.1f}")
         by_category: dict[str, list[Any]] = {}
         for row in rows:
