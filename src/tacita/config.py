@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import platformdirs
@@ -27,7 +27,13 @@ from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder
 
 DEFAULT_EMBEDDER = "local:minilm"
-_VARIABLES = {"home": "TACITA_HOME", "store": "TACITA_STORE", "keys": "TACITA_KEYS", "embedder": "TACITA_EMBEDDER"}
+_VARIABLES = {
+    "home": "TACITA_HOME",
+    "store": "TACITA_STORE",
+    "keys": "TACITA_KEYS",
+    "embedder": "TACITA_EMBEDDER",
+    "guard": "TACITA_GUARD",
+}
 _CONFIG_VARIABLE = "TACITA_CONFIG"
 _URI_FIELDS = ("store", "ring", "keys", "embedder")
 _LITERAL_SECRET = re.compile(r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$")
@@ -48,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ring: str | None = None
     keys: str | None = None
     embedder: str = DEFAULT_EMBEDDER
+    guard: Literal["default", "strict", "clinical", "off"] = "default"
+    """What happens to secrets and personal data in what is added: see docs/how-to/guard.md."""
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
@@ -106,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "ring": self.ring or f"sqlite:{self.keys_folder / 'ring.db'}",
             "keys": self.keys or recorded or "chosen at first use",
             "embedder": self.embedder,
+            "guard": self.guard,
             "cache_bytes": str(self.cache_bytes),
             "plugins.allow": ", ".join(self.plugins.allow),
         }
@@ -192,6 +201,7 @@ class Parts:
             "files": files,
             "files_private": all(entry["private"] for entry in files),
             "embedder": "none" if self.embedder is None else self.embedder.name,
+            "guard": self.settings.guard,
             "egress": [],
         }
 

@@ -35,6 +35,7 @@ from tacita.items import (
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder
+from tacita.privacy.policy import profile
 from tacita.tracebacks import bare_errors
 
 CONTEXT_CANDIDATES = 100
@@ -83,6 +84,7 @@ class Memory:
             self._parts.embedder,
             tenant=chosen.tenant,
             cache_bytes=chosen.cache_bytes,
+            policy=profile(chosen.guard),
             clock=clock,
         )
         self._principal = Principal(tenant=chosen.tenant)

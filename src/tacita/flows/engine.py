@@ -13,6 +13,7 @@ from tacita.items import Scope, Subject
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder
+from tacita.privacy.policy import Policy
 from tacita.retrieval.index import SearchIndex
 from tacita.vault.cache import Vaults
 from tacita.vault.events import ItemDeleted
@@ -59,11 +60,13 @@ class Engine:
         *,
         tenant: str,
         cache_bytes: int,
+        policy: Policy,
         clock: Clock = system_clock,
     ) -> None:
         self.store = store
         self.provider = provider
         self.embedder = embedder
+        self.policy = policy
         self.clock = clock
         self.keys = Keys(ring, provider)
         self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)

@@ -10,12 +10,13 @@ from typing import Any
 
 from tacita import limits
 from tacita.access.principal import Permission, Principal
-from tacita.errors import CallerError, CryptoError, InvalidInput, Tampered
+from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, Tampered
 from tacita.flows import parse, remember
 from tacita.flows.engine import INDEX, Engine, moment, subject_of
 from tacita.flows.recall import item_at, select
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, VaultProblem, VerifyReport
+from tacita.privacy.policy import guard
 from tacita.sealed import RingEntry
 from tacita.vault import snapshot
 from tacita.vault.events import decode
@@ -209,8 +210,10 @@ def import_records(
             for record in batch:
                 assert isinstance(record, ImportRecord)
                 try:
-                    kept += parse.parse_messages([record.message])
-                except InvalidInput as error:
+                    message = parse.parse_messages([record.message])
+                    guard(engine.policy, record.message.text)  # a text that is refused costs its own line only
+                    kept += message
+                except (InvalidInput, Blocked) as error:
                     bad.append((record.line, str(error)))
             first_line = batch[0].line
             try:

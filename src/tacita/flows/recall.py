@@ -187,6 +187,7 @@ def _item(state: State, row: int, values: tuple[Any, ...]) -> Item:
         channel=names[channel] or "",
         trust=_TRUSTS[trust],
         citations=tuple(map(format_id, state.rare.sources.get(row, ()))),
+        labels=state.rare.labels.get(row, ()),
     )
 
 

@@ -18,6 +18,7 @@ from tacita.flows.recall import item_at, row_of
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
 from tacita.ports.models import Embedder, checked_embed
+from tacita.privacy.policy import Policy, guard
 from tacita.retrieval.segment import message_text, segments
 from tacita.vault.events import Embedding, ItemAdded, ItemRecord, ItemReembedded, ItemUpdated
 from tacita.vault.format import VaultKeys
@@ -50,6 +51,9 @@ def add(
     expiry = None if expires_at is None else microseconds(expires_at)
     if expiry is not None and expiry <= engine.clock():
         raise InvalidInput("expires_at must lie in the future")
+    guarded = [_guarded(engine.policy, number, message) for number, message in enumerate(messages)]
+    messages = [message for message, _ in guarded]
+    labels = [each for _, each in guarded]
     vault = engine.vaults.get(scope.tenant, subject_of(scope))
     tags = [_tags(vault.keys, message) for message in messages]
     with vault.lock:
@@ -73,7 +77,7 @@ def add(
             if number not in embeddings:
                 # It was there when we looked and was deleted since: embed it after all.
                 embeddings[number] = embed(engine.embedder, [message])[0]
-            record = _record(scope, message, embeddings[number], now, expiry, tag, channel)
+            record = _record(scope, message, embeddings[number], now, expiry, tag, channel, labels[number])
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
@@ -98,7 +102,10 @@ def update(
         raise no_such_item()
     with vault.lock:
         name = vault.state.name_of(int(vault.state.rows["name"][row_of(vault.state, scope, item_id)]))
-    embedding = None if text is None else embed(engine.embedder, [Message(role="user", text=text, name=name)])[0]
+    message, labels = _guarded(
+        engine.policy, 0, Message(role="user", text=text or "", name=name, metadata=metadata or {})
+    )
+    embedding = None if text is None else embed(engine.embedder, [message])[0]
     now = engine.clock()
 
     def decide(state: State) -> Change[None]:
@@ -106,9 +113,9 @@ def update(
         record = _current_record(vault, state, row)
         changes: dict[str, Any] = {"idempotency": None, "fingerprint": None}
         if text is not None:
-            changes |= {"text": text, "embedding": embedding}
+            changes |= {"text": message.text, "embedding": embedding, "labels": labels}
         if metadata is not None:
-            changes["metadata"] = metadata
+            changes["metadata"] = message.metadata
         item = msgspec.structs.replace(record, **changes)
         return Change(None, [ItemUpdated(at=now, actor=principal.actor, purpose=principal.purpose, item=item)])
 
@@ -183,6 +190,7 @@ def _record(
     expiry: int | None,
     tag: tuple[bytes, bytes] | None,
     channel: str | None,
+    labels: tuple[str, ...],
 ) -> ItemRecord:
     source, trust = _CHANNELS[message.role]
     if source == "tool" and message.name:
@@ -201,6 +209,7 @@ def _record(
         name=message.name,
         metadata=message.metadata,
         attachments=message.attachments,
+        labels=labels,
         expires_at=expiry,
         embedding=embedding,
         idempotency=tag[0] if tag else None,
@@ -210,6 +219,30 @@ def _record(
         app_id=scope.app_id,
         run_id=scope.run_id,
     )
+
+
+def _guarded(policy: Policy, number: int, message: Message) -> tuple[Message, tuple[str, ...]]:
+    """The message as the policy lets it pass, metadata included, and the types that were found."""
+    where = f"message {number}: "
+    text = guard(policy, message.text, where)
+    metadata, found = _guarded_json(policy, message.metadata, where)
+    if text.text is not message.text or metadata != message.metadata:
+        message = msgspec.structs.replace(message, text=text.text, metadata=metadata)
+    return message, tuple(sorted({*text.labels, *found})) if found else text.labels
+
+
+def _guarded_json(policy: Policy, value: Any, where: str) -> tuple[Any, set[str]]:
+    """The same for every string of a JSON value."""
+    if isinstance(value, str):
+        guarded = guard(policy, value, where)
+        return guarded.text, set(guarded.labels)
+    if isinstance(value, dict):
+        inner = {key: _guarded_json(policy, each, where) for key, each in value.items()}
+        return {key: each for key, (each, _) in inner.items()}, set().union(*(found for _, found in inner.values()))
+    if isinstance(value, list):
+        listed = [_guarded_json(policy, each, where) for each in value]
+        return [each for each, _ in listed], set().union(*(found for _, found in listed))
+    return value, set()
 
 
 def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:

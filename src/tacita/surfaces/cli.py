@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,9 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Where each setting comes from.", no_args_is_help=True)
 models_app = typer.Typer(help="Embedding models on this machine.", no_args_is_help=True)
+guard_app = typer.Typer(help="What the guard finds, and what it does with it.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(guard_app, name="guard")
 app.add_typer(models_app, name="models")
 
 
@@ -420,6 +423,39 @@ def config_show(as_json: Json = False) -> None:
 def config_path() -> None:
     """The home folder."""
     _console().print(Text(str(_settings().home)))
+
+
+@guard_app.command("scan")
+def guard_scan(
+    file: Annotated[Path, typer.Argument(help="JSON Lines with a `text` each, or plain lines.")],
+    profile: Annotated[
+        str | None, typer.Option(help="default, strict, clinical or off; else the configured one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what `add` would do with each line of a file. Nothing is kept, and what is found is not printed."""
+    from tacita.privacy import policy as policies
+    from tacita.privacy.detect import scan
+    from tacita.privacy.files import texts
+
+    chosen = policies.profile(profile or _settings().guard)
+    counts: Counter[str] = Counter()
+    for line, text in texts(file):
+        findings = [
+            {"type": one.type, "class": one.kind, "start": one.start, "end": one.end, "action": chosen.action(one)}
+            for one in scan(text)
+        ]
+        if as_json or options.json:
+            typer.echo(json.dumps({"findings": findings}))
+            continue
+        for found in findings:
+            what = f"{found['type']} ({found['class']}): {found['action']}"
+            counts[what] += 1
+            typer.echo(f"line {line}, {found['start']}-{found['end']}: {what}")
+    if not (as_json or options.json):
+        typer.echo(f"{sum(counts.values())} findings under the profile {chosen.name}")
+        for name, count in sorted(counts.items()):
+            typer.echo(f"  {count:6d}  {name}")
 
 
 @models_app.command("list")

@@ -50,6 +50,8 @@ class ItemRecord(_Record, frozen=True, kw_only=True):
     run_id: str | None = None
     metadata: dict[str, Any] = {}
     attachments: tuple[dict[str, Any], ...] = ()
+    labels: tuple[str, ...] = ()
+    """Types of personal data and secrets that the guard found."""
     expires_at: int | None = None
     sources: tuple[bytes, ...] = ()
     embedding: Embedding | None = None

@@ -83,6 +83,7 @@ class Rare(msgspec.Struct):
 
     attachments: dict[int, tuple[dict[str, Any], ...]] = {}
     sources: dict[int, tuple[bytes, ...]] = {}
+    labels: dict[int, tuple[str, ...]] = {}
     idempotency: dict[bytes, tuple[bytes, bytes]] = {}
     """Idempotency tag -> (item id, fingerprint)."""
     idempotency_of: dict[bytes, bytes] = {}
@@ -266,6 +267,8 @@ class VaultState(Generic[Index]):
             self.rare.attachments[row] = item.attachments
         if item.sources:
             self.rare.sources[row] = item.sources
+        if item.labels:
+            self.rare.labels[row] = item.labels
         if item.idempotency is not None:
             self.rare.idempotency[item.idempotency] = (item.id, item.fingerprint or b"")
             self.rare.idempotency_of[item.id] = item.idempotency
@@ -302,6 +305,7 @@ class VaultState(Generic[Index]):
             self._rows["older"][each] = -1
             self.rare.attachments.pop(each, None)
             self.rare.sources.pop(each, None)
+            self.rare.labels.pop(each, None)
             self.rare.reembedded.pop(each, None)
             for column in self._metadata_columns.values():
                 if each < len(column):
@@ -340,6 +344,7 @@ class VaultState(Generic[Index]):
             "counts": (self.dead, self.replaced, self.expiring),
             "attachments": list(self.rare.attachments.items()),
             "sources": list(self.rare.sources.items()),
+            "labels": list(self.rare.labels.items()),
             "idempotency": list(self.rare.idempotency.items()),
             "reembedded": list(self.rare.reembedded.items()),
             "metadata": {row: value for row, value in enumerate(self.metadata) if value is not None},
@@ -369,6 +374,7 @@ class VaultState(Generic[Index]):
         state.rare = Rare(
             {row: tuple(value) for row, value in columns["attachments"]},
             {row: tuple(value) for row, value in columns["sources"]},
+            {row: tuple(value) for row, value in columns["labels"]},
             {tag: tuple(value) for tag, value in columns["idempotency"]},
             {value[0]: tag for tag, value in columns["idempotency"]},
             dict(columns["reembedded"]),

@@ -1,0 +1,100 @@
+"""What the guard finds and what it takes for something else, on data that you name.
+
+    python benchmarks/guard.py [--secrets CASES.jsonl] [--pii SPANS.json] [--turns TEXTS.jsonl ...]
+
+Secrets: lines `{"text", "label"}`; found is a line with label 1 in which any secret is found, flagged one with label 0.
+PII: `[{"full_text", "spans": [{"entity_type", "start_position", "end_position"}]}]`; a span counts as found when a finding
+of the same type overlaps it. Types are mapped by `TYPES`; others are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tacita.privacy.detect import scan
+
+TYPES = {
+    "email": "EMAIL_ADDRESS",
+    "payment-card": "CREDIT_CARD",
+    "iban": "IBAN_CODE",
+    "us-ssn": "US_SSN",
+    "ip-address": "IP_ADDRESS",
+    "phone": "PHONE_NUMBER",
+}
+
+
+def secrets(path: Path) -> None:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    flagged = [any(one.kind == "secret" for one in scan(row["text"])) for row in rows]
+    for label, what, target in ((1, "found", ">= 97 %"), (0, "flagged", "<= 3 %")):
+        of = [flag for flag, row in zip(flagged, rows, strict=True) if row["label"] == label]
+        print(f"secrets {what:8s} {100 * sum(of) / len(of):6.2f} % of {len(of)} lines with label {label}  ({target})")
+
+
+def pii(path: Path) -> None:
+    found = missed = wrong = 0
+    for row in json.loads(path.read_text()):
+        spans = [one for one in row["spans"] if one["entity_type"] in TYPES.values()]
+        hits = [one for one in scan(row["full_text"]) if one.type in TYPES]
+        pairs = {
+            (at, number)
+            for at, hit in enumerate(hits)
+            for number, span in enumerate(spans)
+            if TYPES[hit.type] == span["entity_type"]
+            and hit.start < span["end_position"]
+            and span["start_position"] < hit.end
+        }
+        found += len({number for _, number in pairs})
+        missed += len(spans) - len({number for _, number in pairs})
+        wrong += len(hits) - len({at for at, _ in pairs})
+    print(f"pii recall    {found / (found + missed):6.3f} of {found + missed} spans  (>= 0.98)")
+    print(f"pii precision {found / (found + wrong):6.3f}  (>= 0.95)")
+
+
+def turns(paths: list[Path]) -> None:
+    texts = [text for path in paths for text in _texts(path)]
+    flagged = sum(any(one.kind == "secret" for one in scan(text)) for text in texts)
+    print(f"ordinary turns flagged {100 * flagged / len(texts):.3f} % of {len(texts)}  (<= 0.1 %)")
+    start = time.perf_counter()
+    for text in texts:
+        scan(text)
+    each = 1000 * (time.perf_counter() - start) / len(texts)
+    print(f"{each:.4f} ms a turn of {sum(map(len, texts)) / len(texts):.0f} characters on average  (<= 0.3 ms)")
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Every string under `text` or `content` in a JSON or JSONL file."""
+    raw = path.read_text()
+    try:
+        todo = [json.loads(raw)]
+    except ValueError:
+        todo = [json.loads(line) for line in raw.splitlines() if line.strip()]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+            yield from (value[key] for key in ("text", "content") if isinstance(value.get(key), str))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--secrets", type=Path)
+    parser.add_argument("--pii", type=Path)
+    parser.add_argument("--turns", type=Path, nargs="*", default=[])
+    given = parser.parse_args()
+    if given.secrets:
+        secrets(given.secrets)
+    if given.pii:
+        pii(given.pii)
+    if given.turns:
+        turns(given.turns)
+
+
+if __name__ == "__main__":
+    main()

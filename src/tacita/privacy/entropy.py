@@ -1,0 +1,44 @@
+"""Whether a string looks drawn at random, or like something that stands for a secret in a manual."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import Final
+
+_RUN: Final = re.compile(r"(.)\1{5}|(?:xx|XX|\*\*|\.\.){2}|#{4}|abcdefghij", re.IGNORECASE)
+_TEMPLATE: Final = re.compile(r"[$%]\w*[{(]|(?:^|:)\$\w+(?:$|:)|\{\{|^%.*%$|^<.*>$|^\{.*\}$|^\[.*\]$|^`")
+_WORDS: Final = (
+    "example",
+    "placeholder",
+    "changeme",
+    "redacted",
+    "your-",
+    "your_",
+    "yourtoken",
+    "dummy",
+    "sample",
+    "here>",
+)
+
+
+def entropy(text: str) -> float:
+    """Bits for each character, by the frequencies of its characters (Shannon)."""
+    if not text:
+        return 0.0
+    total = len(text)
+    return -sum(count / total * math.log2(count / total) for count in Counter(text).values())
+
+
+def is_placeholder(text: str, *, runs: bool = False) -> bool:
+    """True for `${TOKEN}`, `xxxxxxxx`, `<your token>`, `AKIA...EXAMPLE` and the like.
+
+    Args:
+        text: what stands where a secret would.
+        runs: whether real ones may repeat a character many times.
+    """
+    lowered = text.lower()
+    if _TEMPLATE.search(text) or any(word in lowered for word in _WORDS):
+        return True
+    return not runs and _RUN.search(text) is not None
