@@ -44,7 +44,6 @@ FORMS: Final = (
     Form("aws-bedrock-key", "ABSK", r"ABSK[A-Za-z0-9+/]{109,269}={0,2}", 3.0),
     Form("aws-bedrock-key", "bedrock-api-key-", r"bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/=_-]*", 3.0),
     Form("gcp-api-key", "AIza", r"AIza[A-Za-z0-9_-]{35}", 3.5),
-    Form("gcp-service-account", '"type"', r'"type"\s*:\s*"service_account"', 2.0),
     Form("azure-client-secret", "Q~", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}", 3.5, 4),
     Form("alibaba-access-key", "LTAI", r"LTAI[A-Za-z0-9]{17,21}", 3.0),
     Form("tencent-secret-id", "AKID", r"AKID[A-Za-z0-9]{32}", 3.0),

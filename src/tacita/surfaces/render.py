@@ -25,14 +25,43 @@ def show(response: Response, *, as_json: bool, console: Console) -> None:
 def _fields(data: Any, console: Console) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in data.items():
-        table.add_row(Text(name, style="bold"), Text(_words(value)))
+        table.add_row(Text(name.replace("_", " "), style="bold"), Text(_words(value)))
     console.print(table)
 
 
 def _words(value: Any) -> str:
-    if isinstance(value, list | tuple | dict):
-        return msgspec.json.encode(value).decode() if value else "-"
-    return "-" if value is None else str(value)
+    """A value as people read it: lists of words on one line, lists of records one to a line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value in ([], {}, ()):
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        if any(isinstance(one, dict | list | tuple) for one in value):
+            return "\n".join(_record(one) for one in value)
+        return ", ".join(map(_words, value))
+    return str(value)
+
+
+def _record(one: Any) -> str:
+    values = one.values() if isinstance(one, dict) else one if isinstance(one, list | tuple) else [one]
+    return "  ".join(_words(value) for value in values)
+
+
+def _doctor(data: Any, console: Console) -> None:
+    shown = dict(data)
+    shown["files"] = [
+        f"{one['mode']}  {one['path']}{'' if one['private'] else '  OPEN TO OTHERS'}" for one in data["files"]
+    ]
+    shown["files"] = "\n".join(shown["files"]) or "-"
+    shown["egress"] = ", ".join(data["egress"]) or "nothing leaves this machine"
+    shown["models"] = "\n".join(
+        f"{one['uri']}: {'present' if one['present'] else 'missing'}"
+        f"{', checked' if one['verified'] else ''}{', ' + str(one['path']) if one['path'] else ''}"
+        for one in data["models"]
+    )
+    _fields(shown, console)
 
 
 def _hits(data: Any, console: Console) -> None:
@@ -90,6 +119,7 @@ def _added(data: Any, console: Console) -> None:
 
 
 _PEOPLE = {
+    "doctor": _doctor,
     "search": _hits,
     "get_all": _items,
     "history": _history,
