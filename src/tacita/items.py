@@ -144,9 +144,9 @@ class Item(Value, frozen=True, kw_only=True):
     """Where it came from: user, assistant, tool, import, ... Set by the engine."""
     trust: Trust
     citations: tuple[str, ...]
+    """Ids of the items it was derived from."""
     labels: tuple[str, ...] = ()
     """Types of personal data and secrets that the guard found in it, kept or not."""
-    """Ids of the items it was derived from."""
 
     def __str__(self) -> str:
         speaker = self.name or self.role

@@ -41,6 +41,7 @@ class AuditLog:
         self._wake = Condition()
         self._log: SealedLog | None = None
         self._thread: Thread | None = None
+        self._idle = True
         self._closing = False
         self._failure: TacitaError | None = None
 
@@ -68,7 +69,8 @@ class AuditLog:
                 purpose=purpose,
             )
         )
-        if len(self._queue) == 1:
+        # Set before the writer looks at the queue, and read after this put something there: one of both notices.
+        if self._idle:
             self._wake_writer()
 
     def _wake_writer(self) -> None:
@@ -82,7 +84,9 @@ class AuditLog:
     def _run(self) -> None:
         while True:
             with self._wake:
+                self._idle = True
                 self._wake.wait_for(lambda: self._queue or self._closing)
+                self._idle = False
                 self._wake.wait_for(lambda: self._closing, timeout=FLUSH_SECONDS)
                 if self._closing:
                     return
@@ -96,11 +100,14 @@ class AuditLog:
     def flush(self) -> None:
         """Append what is queued, durably. Entries stay queued when it fails."""
         with self._write_lock:
-            while self._queue:
-                batch = [self._queue[i] for i in range(min(len(self._queue), BATCH_ENTRIES))]
+            # What is queued while this writes waits for the next time: under steady reads it would never end.
+            waiting = len(self._queue)
+            while waiting:
+                batch = [self._queue[i] for i in range(min(waiting, BATCH_ENTRIES))]
                 self._append(Audited(at=self._clock(), actor="tacita", entries=tuple(batch)))
                 for _ in batch:
                     self._queue.popleft()
+                waiting -= len(batch)
 
     def _append(self, event: Audited) -> None:
         body = encode(event)

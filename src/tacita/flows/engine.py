@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ def system_clock() -> int:
     return time.time_ns() // 1_000
 
 
+@functools.lru_cache(maxsize=1_024)
 def moment(microseconds: int) -> datetime:
     """An aware datetime in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
@@ -134,7 +136,9 @@ class Engine:
         self.vaults.close()
 
 
+@functools.lru_cache(maxsize=1_024)
 def subject_of(scope: Scope) -> Subject:
+    """Whose memory a scope names."""
     subject = scope.subject
     if subject is None:
         raise InvalidInput("say whose memory it is: user_id, agent_id, app_id or run_id")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import struct
 from collections.abc import Sequence
 from datetime import datetime
@@ -77,13 +78,16 @@ def search(
                 without += ranked.without_vectors
         engine.read_entry(principal, operation, vault, len(found))
         hits += found
-    hits.sort(key=lambda hit: -hit.score)
-    unique: dict[str, Hit] = {}
-    for hit in hits:
-        # Two scopes may overlap: the same subject twice, or with and without a label.
-        unique.setdefault(hit.item.id, hit)
-    kept = tuple(unique.values())[:top_k]
+    kept = tuple(hits) if len(scopes) == 1 else _merged(hits)[:top_k]
     return SearchResult(hits=kept, taint=lowest_trust(kept), warnings=_warnings(engine, without))
+
+
+def _merged(hits: list[Hit]) -> tuple[Hit, ...]:
+    """The hits of several scopes, best first; these may overlap: a subject twice, or with and without a label."""
+    unique: dict[str, Hit] = {}
+    for hit in sorted(hits, key=lambda hit: -hit.score):
+        unique.setdefault(hit.item.id, hit)
+    return tuple(unique.values())
 
 
 def _warnings(engine: Engine, without: int) -> tuple[str, ...]:
@@ -131,11 +135,12 @@ def select(state: State, scope: Scope, filters: Group | None, *, as_of: datetime
     return mask
 
 
-def _labels(scope: Scope) -> list[tuple[str, str]]:
+@functools.lru_cache(maxsize=1_024)
+def _labels(scope: Scope) -> tuple[tuple[str, str], ...]:
     """The ids of a scope beside its subject: they narrow."""
     subject = subject_of(scope)
     own = next(field for kind, field in ID_FIELDS if kind == subject.kind)
-    return [(field, value) for field, value in scope.ids.items() if field != own]
+    return tuple((field, value) for field, value in scope.ids.items() if field != own)
 
 
 def row_of(state: State, scope: Scope, item_id: bytes) -> int:
@@ -156,7 +161,7 @@ def item_at(state: State, row: int) -> Item:
 
 def items_at(state: State, rows: NDArray[np.int64]) -> list[Item]:
     """The item versions in some rows."""
-    return [_item(state, row, values) for row, values in zip(rows.tolist(), state.rows[rows].tolist(), strict=True)]
+    return [_item(state, row, state.values_of(row)) for row in rows.tolist()]
 
 
 def _item(state: State, row: int, values: tuple[Any, ...]) -> Item:

@@ -125,15 +125,20 @@ class Space:
 
     def approximate(self, query: Halves, width: int, shares: Shares) -> tuple[Floats, float]:
         """Blended cosines of all messages by link, 0 where there is no vector, and how far each may be off."""
-        blended = np.zeros(width, np.float32)
-        first, error = self.messages.approximate(query)
-        if self._ascending and len(first) == width - 1:
-            blended[1:] = first
+        blended: Floats
+        if self._ascending and len(self.messages) == width - 1:
+            blended = np.empty(width, np.float32)
+            blended[0] = 0
+            error = self.messages.approximate(query, blended[1:])
         else:
+            first: Floats = np.empty(len(self.messages), np.float32)
+            error = self.messages.approximate(query, first)
+            blended = np.zeros(width, np.float32)
             blended[self.links.rows] = first
         groups = self.groups
         if len(groups.links):
-            parts, error_of_parts = self.parts.approximate(query)
+            parts: Floats = np.empty(len(self.parts), np.float32)
+            error_of_parts = self.parts.approximate(query, parts)
             best = np.maximum.reduceat(parts, groups.cuts)[groups.valid]
             share = shares(groups.links)
             blended[groups.links] = share * blended[groups.links] + (1 - share) * best

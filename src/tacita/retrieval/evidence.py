@@ -24,7 +24,10 @@ QUERY_TERMS: Final = 64
 """Most terms of a query that are searched: the rarest ones."""
 
 ROUNDING: Final = 4e-6
-"""Room for float32 sums, of which the bound on the first pass does not know."""
+"""Room for float32 sums, of which the bound on the first pass does not know: equal vectors may differ by it."""
+
+_GRID = np.float32(1 << 20)
+_STEP = np.float32(1 / (1 << 20))
 
 Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
@@ -64,25 +67,23 @@ class Evidence(NamedTuple):
     weight: float
     """Of the vectors."""
     slope: np.float32
+    first: Floats
+    """The sum of everything, with the first pass over the vectors."""
 
     def contenders(self, k: int) -> Positions:
         """Positions, ascending, of all messages that may be among the k best."""
-        if self.cosines is None:
-            return fuse.contenders(self.base, 0.0, k)
-        first = self._dense(self.cosines.first, self.cosines.has) + self.base
-        error = 0.0 if self.cosines.error == 0.0 else float(self.slope) * self.cosines.error + ROUNDING
-        return fuse.contenders(first, error, k)
+        error = 0.0 if self.cosines is None else float(self.slope) * self.cosines.error
+        return fuse.contenders(self.first, error + ROUNDING, k)
 
     def scores(self, at: Positions) -> Floats:
-        """Exact scores at some positions, ascending."""
-        if self.cosines is None:
-            return self.base[at]
-        has = None if self.cosines.has is None else self.cosines.has[at]
-        return self._dense(self.cosines.exact(at), has) + self.base[at]
-
-    def _dense(self, values: Floats, has: NDArray[np.bool_] | None) -> Floats:
-        part: Floats = values * self.slope
-        return part if has is None else part * has
+        """Exact scores at some positions, ascending, on a grid so coarse that equals are equal."""
+        if self.cosines is None or self.cosines.error == 0.0:
+            exact = self.first[at]
+        else:
+            has = None if self.cosines.has is None else self.cosines.has[at]
+            exact = _dense(self.cosines.exact(at), has, self.slope) + self.base[at]
+        rounded: Floats = np.rint(exact * _GRID) * _STEP
+        return rounded
 
     def explain(self, at: Positions) -> tuple[tuple[Signal, ...], ...]:
         """What each signal said about the messages at some positions, in their order."""
@@ -102,6 +103,11 @@ class Evidence(NamedTuple):
                 ]
             )
         return tuple(zip(*columns, strict=True)) if columns else ((),) * len(at)
+
+
+def _dense(values: Floats, has: NDArray[np.bool_] | None, slope: np.float32) -> Floats:
+    part: Floats = values * slope
+    return part if has is None else part * has
 
 
 def gather(index: SearchIndex, query: Query, pool: Pool, profile: Profile) -> Evidence:
@@ -126,7 +132,11 @@ def gather(index: SearchIndex, query: Query, pool: Pool, profile: Profile) -> Ev
         base += part.values * part.slope
     weight = profile.dense / total
     slope = np.float32(0 if cosines is None else weight / cosines.highest(profile.dense_floor))
-    return Evidence(tuple(parts), base, cosines, weight, slope)
+    first = base
+    if cosines is not None:
+        first = _dense(cosines.first, cosines.has, slope)
+        first += base
+    return Evidence(tuple(parts), base, cosines, weight, slope, first)
 
 
 def _words(index: SearchIndex, query: Query, pool: Pool, profile: Profile, weight: float) -> list[Part]:

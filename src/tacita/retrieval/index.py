@@ -174,6 +174,10 @@ class SearchIndex:
         number = self.models.index(model)
         return number + 1, self.spaces[number]
 
+    def all_in(self, number: int) -> bool:
+        """Whether every living message has its vectors in that space."""
+        return self._held[number - 1] == self.living
+
     # ------------------------------------------------------------------ writing
 
     def add(self, docs: Sequence[DocLike]) -> None:

@@ -39,13 +39,9 @@ class Neighbours(NamedTuple):
     """What BM25F needs to know of the messages, by link. Made once and read until the vault changes."""
 
     targets: Links
-    """Shape (4, n): to whom a message lends its words, in the order of `shares`; 0 for nobody."""
-    shares: Floats
-    """Shape (4, 1): how much of them."""
-    own: Floats
-    """What a message's own words are multiplied with: 1 / its length norm."""
-    lent: Floats
-    """The same for words that it lends."""
+    """Shape (5, n): who counts the words of a message: itself, then those it lends them to; 0 for nobody."""
+    gains: Floats
+    """Shape (5, n): how much one word counts there."""
     saturation: np.float32
 
     @classmethod
@@ -61,17 +57,22 @@ class Neighbours(NamedTuple):
         relative = lengths.astype(np.float32) / np.float32(average)
         b, c = np.float32(setting.own_length), np.float32(setting.context_length)
         # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
-        shares = np.array([setting.before[0], setting.after[0], setting.before[1], setting.after[1]], np.float32)
+        shares = (setting.before[0], setting.after[0], setting.before[1], setting.after[1])
+        own = _ONE / ((_ONE - b) + b * relative)
+        lent = _ONE / ((_ONE - c) + c * relative)
         return cls(
-            np.stack((following, previous, following[following], previous[previous])),
-            shares[:, None],
-            _ONE / ((_ONE - b) + b * relative),
-            _ONE / ((_ONE - c) + c * relative),
+            np.stack((np.arange(len(lengths)), following, previous, following[following], previous[previous])),
+            np.stack((own, *(lent * np.float32(share) for share in shares))),
             np.float32(setting.saturation),
         )
 
+    @property
+    def width(self) -> int:
+        """One more than there are messages."""
+        return len(self.gains[0])
+
     def nbytes(self) -> int:
-        return self.targets.nbytes + self.own.nbytes + self.lent.nbytes
+        return self.targets.nbytes + self.gains.nbytes
 
 
 def score(
@@ -87,8 +88,8 @@ def score(
             all.
         batch: most accumulators that are worked on at once. Decides speed, and no more than last bits of scores.
     """
-    width = len(around.own)
-    total = np.zeros(width, np.float32)
+    width = around.width
+    total: Floats | None = None
     most = max(1, batch // width)
     terms = len(weights)
     scratch = np.zeros(min(most, terms) * width, np.float32)
@@ -104,10 +105,11 @@ def score(
         # Saturation, k1 + 1 being in `factors` already. In place, for at this size memory is what takes time.
         grown = sums.reshape(len(factors), width)
         grown /= grown + around.saturation
-        total += factors @ grown
+        scores: Floats = np.dot(factors, grown)
+        total = scores if total is None else total + scores
         if first + most < terms:
             sums[:] = 0
-    return total
+    return np.zeros(width, np.float32) if total is None else total
 
 
 def _accumulate(
@@ -116,18 +118,20 @@ def _accumulate(
     """Add the normalised counts of some consecutive slots' postings to zeroed accumulators, one row for each slot."""
     links = np.concatenate([piece[1] for piece in pieces], dtype=np.int64)
     counts = np.concatenate([piece[2] for piece in pieces], dtype=np.float32)
-    width = len(around.own)
+    width = around.width
     # Where the accumulators of each posting's slot begin.
-    offsets: Links | int = 0
+    offsets: Links | None = None
     if len(sums) > width:
         starts = [(piece[0] - first) * width for piece in pieces]
         offsets = np.array(starts).repeat([len(piece[1]) for piece in pieces])
     if usable is not None:
         keep = usable[links]
         links, counts = links[keep], counts[keep]
-        offsets = offsets if isinstance(offsets, int) else offsets[keep]
-    sums[links + offsets] = counts * around.own[links]
-    targets = around.targets[:, links]
-    targets += offsets
-    lent = around.shares * (counts * around.lent[links])
-    np.add.at(sums, targets.ravel(), lent.ravel())
+        offsets = None if offsets is None else offsets[keep]
+    # `take`, for indexing with [:, links] needs four times as long.
+    targets = around.targets.take(links, axis=1)
+    if offsets is not None:
+        targets += offsets
+    gains = around.gains.take(links, axis=1)
+    gains *= counts
+    np.add.at(sums, targets.ravel(), gains.ravel())

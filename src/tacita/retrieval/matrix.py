@@ -1,8 +1,9 @@
 """Dot products of one query with many vectors, exactly, in as little time as a proof allows.
 
-Kept twice: as float16, which is the truth, and in a form that is read faster: float32 for few vectors, for many int8
-with one scale per vector, which is half the memory traffic. Products of the second form come with a proven bound on
-their error; whoever ranks rescores what the bound cannot exclude, so that the result is that of an exhaustive search.
+Kept twice: as float16, which is the truth, and in a form that is read faster: for few vectors the same numbers as
+float32, whose products are as exact, for many int8 with one scale per vector, which is half the memory traffic. Products
+of the latter come with a proven bound on their error; whoever ranks rescores what the bound cannot exclude, so that the
+result is that of an exhaustive search.
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ class Matrix:
             return _dots(query, self.vectors.rows[at])
         return np.concatenate([self.exact(query, at[start : start + CHUNK]) for start in range(0, len(at), CHUNK)])
 
-    def approximate(self, query: Halves) -> tuple[Floats, float]:
-        """The same from the copy, and how far each product may be off."""
-        return self.copy.products(query)
+    def approximate(self, query: Halves, out: Floats) -> float:
+        """The same from the copy into `out`. Returns how far each product may be off: 0 if by no more than `SUMS`."""
+        return self.copy.products(query, out)
 
     def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
         """Plain arrays of all vectors, or of those at some positions."""
@@ -92,7 +93,7 @@ class Matrix:
 
 
 class Wide:
-    """A copy as float32."""
+    """A copy as float32: nothing is lost."""
 
     def __init__(self, rows: Floats) -> None:
         self._rows = Column(rows)
@@ -103,8 +104,9 @@ class Wide:
     def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
         self._rows.writable()[at] = vectors
 
-    def products(self, query: Halves) -> tuple[Floats, float]:
-        return np.dot(self._rows.rows, query.astype(np.float32)), SUMS
+    def products(self, query: Halves, out: Floats) -> float:
+        np.dot(self._rows.rows, query.astype(np.float32), out=out)
+        return 0.0
 
     def nbytes(self) -> int:
         return self._rows.nbytes()
@@ -149,17 +151,17 @@ class Codes:
         self._longest = max(self._longest, float((scales * np.sqrt(lengths)).max(initial=0.0)))
         return codes, scales
 
-    def products(self, query: Halves) -> tuple[Floats, float]:
+    def products(self, query: Halves, out: Floats) -> float:
         full = query.astype(np.float64)
         scale = float(np.abs(full).max()) / 127 or 1.0
         rounded = np.rint(full / scale)
         rest = full - rounded * scale
-        dots = _dots(rounded.astype(np.int8), self._codes.rows)
-        dots *= self._scales.rows
-        dots *= np.float32(scale)
+        _dots(rounded.astype(np.int8), self._codes.rows, out)
+        out *= self._scales.rows
+        out *= np.float32(scale)
         # |q.v - q8.v8| <= |q - q8| |v8| + |q| |v - v8| (Cauchy and Schwarz)
         error = math.sqrt(rest @ rest) * self._longest + math.sqrt(full @ full) * self._residual
-        return dots, error + SUMS
+        return error + SUMS
 
     def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
         return {
@@ -172,9 +174,9 @@ class Codes:
         return self._codes.nbytes() + self._scales.nbytes()
 
 
-def _dots(query: NDArray[Any], rows: NDArray[Any]) -> Floats:
+def _dots(query: NDArray[Any], rows: NDArray[Any], out: Floats | None = None) -> Floats:
     """Dot products of one vector with many; each is the same number however the rows are split."""
-    products: Floats = np.empty(len(rows), np.float32)
+    products: Floats = np.empty(len(rows), np.float32) if out is None else out
     if len(rows) < MANY or THREADS == 1:
         _dots_into(products, query, rows, 0, len(rows))
         return products

@@ -47,8 +47,6 @@ class Profile:
     """Weight of the whole message's cosine, beside its best segment's, up to `limits` of a short message."""
     long_message: float = 0.7
     """The same for a long message, whose many segments would win by number."""
-    read_at_once: int = 1_024
-    """Up to so many vectors the float16 values are read at once; a first pass over int8 codes pays for more."""
     session_gap: int = 6 * 3600 * 1_000_000
     """Microseconds of silence that end a session."""
 

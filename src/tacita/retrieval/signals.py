@@ -124,17 +124,21 @@ def cosines(
     if query is None or found is None or found[1].dimensions != len(query):
         return None
     number, space = found
-    held = pool.take(index.space_of) == number
-    count = int(np.count_nonzero(held))
-    if not count:
-        return None
-    has = None if count == pool.size else held
+    has: Flags | None = None
+    count = pool.size
+    if not index.all_in(number):
+        has = pool.take(index.space_of) == number
+        count = int(np.count_nonzero(has))
+        if not count:
+            return None
+        if count == pool.size:
+            has = None
 
     def shares(links: Links) -> Floats:
         long = (index.flags[links] & LONG) != 0
         return np.where(long, np.float32(profile.long_message), np.float32(profile.short_message))
 
-    if count <= max(profile.read_at_once, len(space.links) // GATHER):
+    if count <= len(space.links) // GATHER:
         if has is None:
             first = space.exact(query, pool.links(), shares)
         else:

@@ -13,6 +13,8 @@ from tacita.vault.format import VaultKeys, length_prefixed
 
 _CATALOG = "catalog"
 _CATALOG_CONTEXT = KeyContext(tenant="", vault_id=bytes(VAULT_ID_BYTES), version=0)
+_KNOWN_IDS = 1_024
+"""Most vault ids that are remembered; a keyed hash each time would be a tenth of a search."""
 _label_decoder: msgspec.msgpack.Decoder[tuple[str, str, str]] = msgspec.msgpack.Decoder(tuple[str, str, str])
 
 
@@ -25,6 +27,7 @@ class Keys:
         catalog = self._open_catalog()
         self._vault_ids = catalog.derive(b"tacita/v1/vault-id")
         self._labels = catalog.derive(b"tacita/v1/label")
+        self._known_ids: dict[tuple[str, str, str], bytes] = {}
         self._pseudonyms = catalog.derive(b"tacita/v1/pseudonym")
 
     def _open_catalog(self) -> SecretKey:
@@ -36,7 +39,13 @@ class Keys:
 
     def vault_id(self, tenant: str, kind: str, subject_id: str) -> bytes:
         """The store's name for a vault: keyed, so that nobody without the ring can test a guess."""
-        return self._vault_ids.mac(length_prefixed(tenant.encode(), kind.encode(), subject_id.encode()))
+        known = self._known_ids.get((tenant, kind, subject_id))
+        if known is None:
+            known = self._vault_ids.mac(length_prefixed(tenant.encode(), kind.encode(), subject_id.encode()))
+            if len(self._known_ids) >= _KNOWN_IDS:
+                self._known_ids.clear()
+            self._known_ids[tenant, kind, subject_id] = known
+        return known
 
     def pseudonym(self, value: str) -> str:
         """A keyed stand-in for an id in logs, 12 hex digits."""
