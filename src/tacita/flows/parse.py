@@ -56,15 +56,23 @@ def _parse_message(number: int, entry: object, shared: Metadata, timestamp: date
     if name is not None:
         name = parse_name(name, where)
     said = entry.get("timestamp")
-    own = parse_metadata(entry.get("metadata"), where)
+    own = entry.get("metadata")
     return Message(
         role=role,
         text=text,
         name=name,
         timestamp=timestamp if said is None else parse_moment(where + "timestamp", said),
-        metadata=parse_metadata({**shared, **own}, where),
+        metadata=_with_shared(shared, own, where),
         attachments=attachments,
     )
+
+
+def _with_shared(shared: Metadata, own: object, where: str) -> Metadata:
+    """A message's own metadata over those of all messages."""
+    if own is None:
+        return dict(shared)
+    both = {**shared, **parse_metadata(own, where)}
+    return parse_metadata(both, where) if shared else both
 
 
 def parse_name(name: object, where: str = "") -> str:

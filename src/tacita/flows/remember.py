@@ -225,6 +225,8 @@ def _guarded(policy: Policy, number: int, message: Message) -> tuple[Message, tu
     """The message as the policy lets it pass, metadata included, and the types that were found."""
     where = f"message {number}: "
     text = guard(policy, message.text, where)
+    if not message.metadata and not text.labels:
+        return message, ()
     metadata, found = _guarded_json(policy, message.metadata, where)
     if text.text is not message.text or metadata != message.metadata:
         message = msgspec.structs.replace(message, text=text.text, metadata=metadata)

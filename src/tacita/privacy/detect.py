@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
-import re2
+import re
+from typing import Final
 
 from tacita.privacy.findings import Finding, without_overlaps
 from tacita.privacy.personal import personal
 from tacita.privacy.secrets import secrets
 
+# Whatever the detectors find has a digit, one of these signs or one of these words; most of what people say has not.
+_SIGNS: Final = re.compile(r"[0-9@_=]")
+_WORDS: Final = (
+    *("://", "-----begin", "passw", "passphrase", "token", "secret", "key", "pwd", "cred", "login", "auth", "curl"),
+)
 
-@cache
-def _worth_a_look() -> Any:
-    # Whatever the detectors find has a digit, one of these signs or one of these words; most of what people say has not.
-    return re2.compile(r"(?i)[0-9@_=]|://|-----begin|passw|passphrase|token|secret|key|pwd|cred|login|auth|curl")
+
+def _worth_a_look(text: str) -> bool:
+    folded = text.casefold()
+    return _SIGNS.search(text) is not None or any(word in folded for word in _WORDS)
 
 
 def scan(text: str) -> list[Finding]:
     """Secrets and personal data with a form, in the order of the text, without overlaps."""
-    if _worth_a_look().search(text) is None:
+    if not _worth_a_look(text):
         return []
     return without_overlaps([*secrets(text), *personal(text)])

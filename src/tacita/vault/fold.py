@@ -165,12 +165,15 @@ class VaultState(Generic[Index]):
 
     def values_of(self, row: int) -> tuple[Any, ...]:
         """All fields of a row, in the order of `ROW`."""
-        # Ten times as fast as numpy, which copies a structured row field by field.
+        return _ROW_VALUES.unpack_from(self._bytes(), row * ROW.itemsize)
+
+    def _bytes(self) -> memoryview:
+        # Rows as bytes, for `struct` is ten times as fast as numpy, which copies a structured row field by field.
         rows, data = self._row_bytes
         if rows is not self._rows:
             data = self._rows.view(np.uint8).data
             self._row_bytes = self._rows, data
-        return _ROW_VALUES.unpack_from(data, row * ROW.itemsize)
+        return data
 
     def metadata_of(self, row: int) -> dict[str, Any]:
         encoded = self.metadata[row]
@@ -249,7 +252,9 @@ class VaultState(Generic[Index]):
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros(max(16, row // 8), ROW)])
         number = self._name_numbers
-        self._rows[row] = (
+        _ROW_VALUES.pack_into(
+            self._bytes(),
+            row * ROW.itemsize,
             item.timestamp,
             created_at,
             updated_at,

@@ -30,6 +30,11 @@ def length_prefixed(*parts: bytes) -> bytes:
     return b"".join([len(part).to_bytes(4) + part for part in parts])
 
 
+_ITEM = length_prefixed(b"tacita/v1/item")
+_PLACE = struct.Struct(">IQI")
+"""`length_prefixed(seq, chain value)` up to the latter: once for every event, and the lengths are always the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class VaultKeys:
     """The sub-keys of one vault, and what every seal of it is bound to."""
@@ -78,7 +83,7 @@ class VaultKeys:
 
     def item_tag(self, item_id: bytes) -> bytes:
         """What the store sees instead of an item id, 16 bytes."""
-        return self.tag.mac(length_prefixed(b"tacita/v1/item", item_id))[:ITEM_TAG_BYTES]
+        return self.tag.mac(_ITEM + length_prefixed(item_id))[:ITEM_TAG_BYTES]
 
     def content_tag(self, use: bytes, content: bytes) -> bytes:
         """A keyed fingerprint, 16 bytes, for equality tests inside the vault."""
@@ -110,7 +115,7 @@ def _unpad(padded: bytes) -> bytes:
 
 
 def _event_context(keys: VaultKeys, seq: int, previous_chain: bytes) -> bytes:
-    return keys.event_context + length_prefixed(seq.to_bytes(8), previous_chain)
+    return keys.event_context + _PLACE.pack(8, seq, len(previous_chain)) + previous_chain
 
 
 def _part_context(keys: VaultKeys, header: bytes, upto_seq: int, part: int) -> bytes:
