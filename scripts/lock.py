@@ -43,6 +43,7 @@ def resolve(output: str, *inputs: str) -> None:
 
 if __name__ == "__main__":
     project = ("pyproject.toml", "--group", "build")
-    resolve("run.txt", *project)
-    resolve("dev.txt", *project, "--group", "dev", "--constraint", "requirements/run.txt")
+    # The larger set first: what it needs of a shared package (boto3 of python-dateutil) the smaller one can live with.
+    resolve("dev.txt", *project, "--group", "dev")
+    resolve("run.txt", *project, "--constraint", "requirements/dev.txt")
     resolve("model.txt", "-", "--no-deps")

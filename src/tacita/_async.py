@@ -26,6 +26,7 @@ from tacita.items import (
     ContextBlock,
     DeleteReceipt,
     EraseReceipt,
+    Extraction,
     ImportReport,
     Item,
     Page,
@@ -36,7 +37,7 @@ from tacita.items import (
 from tacita.memory import Memory
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -82,12 +83,16 @@ class AsyncMemory:
         store: str | LogStore | None = None,
         ring: str | KeyRing | None = None,
         keys: str | KeyProvider | None = None,
-        embedder: str | Embedder | None = None,
+        embedder: str | Embedder | RemoteEmbedder | None = None,
+        model: str | LanguageModel | Callable[[str, str], str] | None = None,
         settings: Settings | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._adopt(
-            Memory(home, store=store, ring=ring, keys=keys, embedder=embedder, settings=settings, clock=clock), None
+            Memory(
+                home, store=store, ring=ring, keys=keys, embedder=embedder, model=model, settings=settings, clock=clock
+            ),
+            None,
         )
 
     @classmethod
@@ -187,6 +192,31 @@ class AsyncMemory:
             expires_at=expires_at,
             infer=infer,
             idempotency_key=idempotency_key,
+        )
+
+    async def extract(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Extraction:
+        """Draw facts from messages whose turn has not come, or for which the model failed earlier."""
+        return await self._run(self._memory.extract, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
+
+    async def consent(
+        self,
+        models: bool | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> bool | None:
+        """Whether models elsewhere may be told about a subject; None if nobody asked it."""
+        return await self._run(
+            self._memory.consent, models, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
         )
 
     async def update(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import msgspec
 import platformdirs
@@ -22,9 +23,11 @@ import platformdirs
 from tacita import _home, registry
 from tacita.errors import ConfigError, CryptoError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
+from tacita.pipeline.prompt import Guidance
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.privacy.disclose import Terms
 
 DEFAULT_EMBEDDER = "local:minilm"
 _VARIABLES = {
@@ -33,16 +36,49 @@ _VARIABLES = {
     "keys": "TACITA_KEYS",
     "embedder": "TACITA_EMBEDDER",
     "guard": "TACITA_GUARD",
+    "model": "TACITA_MODEL",
 }
 _CONFIG_VARIABLE = "TACITA_CONFIG"
-_URI_FIELDS = ("store", "ring", "keys", "embedder")
-_LITERAL_SECRET = re.compile(r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$")
+_URI_FIELDS = ("store", "ring", "keys", "embedder", "model")
+_LITERAL_SECRET = re.compile(
+    r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$"
+    r"|[?&](?:key|secret|token|credentials)=(?!(?:env|file|keyring):|default\b)"
+)
 
 
 class Plugins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Third-party providers."""
 
     allow: tuple[str, ...] = ()
+
+
+class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What models elsewhere may be told."""
+
+    pii: Literal["pseudonymise", "mask", "keep", "block"] = "pseudonymise"
+    names: bool | None = None
+    """Whether speakers' names are replaced; by default only under the guard profile `strict`."""
+    purposes: tuple[str, ...] = ()
+    consent: Literal["assumed", "required"] = "assumed"
+
+    def terms(self, guard: str) -> Terms:
+        """The same as the disclosure flow takes it."""
+        names = guard == "strict" if self.names is None else self.names
+        return Terms(self.pii, names, self.purposes, self.consent)
+
+
+class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How facts are drawn from messages. The operator's, never a caller's."""
+
+    background: bool = False
+    """True: `add` returns when the messages are safe, and the facts follow."""
+    threads: int = 8
+    instructions: str = ""
+    categories: tuple[str, ...] = ()
+
+    def guidance(self) -> Guidance:
+        """What the prompt says beside our own instructions."""
+        return Guidance(self.instructions, self.categories)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,6 +92,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     embedder: str = DEFAULT_EMBEDDER
     guard: Literal["default", "strict", "clinical", "off"] = "default"
     """What happens to secrets and personal data in what is added: see docs/how-to/guard.md."""
+    model: str | None = None
+    """Language model for facts, such as `openai:gpt-4.1-mini?key=env:OPENAI_API_KEY`."""
+    disclosure: Disclosure = Disclosure()
+    extraction: ExtractionSettings = ExtractionSettings()
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
@@ -115,6 +155,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "keys": self.keys or recorded or "chosen at first use",
             "embedder": self.embedder,
             "guard": self.guard,
+            "model": self.model or "none",
+            "disclosure.pii": self.disclosure.pii,
+            "disclosure.names": str(self.disclosure.terms(self.guard).names).lower(),
+            "disclosure.purposes": ", ".join(self.disclosure.purposes) or "any",
+            "disclosure.consent": self.disclosure.consent,
+            "extraction.background": str(self.extraction.background).lower(),
+            "extraction.categories": ", ".join(self.extraction.categories) or "any",
             "cache_bytes": str(self.cache_bytes),
             "plugins.allow": ", ".join(self.plugins.allow),
         }
@@ -175,12 +222,27 @@ class Parts:
     store: LogStore
     ring: KeyRing
     keys: KeyProvider
-    embedder: Embedder | None
+    embedder: Embedder | RemoteEmbedder | None
+    model: LanguageModel | None = None
     owned: tuple[Callable[[], None], ...] = field(default=())
 
     def close(self) -> None:
         for close in self.owned:
             close()
+
+    def egress(self) -> list[dict[str, Any]]:
+        """Every host that this configuration may contact, and what kind of data goes there."""
+        entries: list[dict[str, Any]] = []
+        told = f"personal data: {self.settings.disclosure.pii}; secrets: masked"
+        if self.model is not None:
+            what = "messages of an add with infer, and related facts"
+            entries += [_entry("model", self.model.name, host, what, told) for host in self.model.hosts]
+            if not self.model.hosts:
+                entries.append(_entry("model", self.model.name, "in this process", what, told))
+        if isinstance(self.embedder, RemoteEmbedder):
+            what = "every text that is kept, and every query"
+            entries += [_entry("embedder", self.embedder.name, host, what, told) for host in self.embedder.hosts]
+        return entries
 
     def describe(self) -> dict[str, Any]:
         """What `doctor` shows. No content and no secret."""
@@ -202,8 +264,20 @@ class Parts:
             "files_private": all(entry["private"] for entry in files),
             "embedder": "none" if self.embedder is None else self.embedder.name,
             "guard": self.settings.guard,
-            "egress": [],
+            "model": "none" if self.model is None else self.model.name,
+            "egress": self.egress(),
         }
+
+
+def _entry(role: str, name: str, host: str, data: str, policy: str) -> dict[str, Any]:
+    credentials = host in ("oauth2.googleapis.com", "metadata.google.internal")
+    return {
+        "role": role,
+        "name": name,
+        "host": host,
+        "data": "credentials only" if credentials else data,
+        "policy": "" if credentials else policy,
+    }
 
 
 def build(
@@ -212,18 +286,21 @@ def build(
     store: str | LogStore | None = None,
     ring: str | KeyRing | None = None,
     keys: str | KeyProvider | None = None,
-    embedder: str | Embedder | None = None,
+    embedder: str | Embedder | RemoteEmbedder | None = None,
+    model: str | LanguageModel | Callable[[str, str], str] | None = None,
 ) -> Parts:
     """Open what the settings and arguments name, run the self-test, and hand it over.
 
     Raises ConfigError, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
     """
     owned: list[Callable[[], None]] = []
-    for name, given in (("store", store), ("ring", ring), ("keys", keys), ("embedder", embedder)):
+    uris = (("store", store), ("ring", ring), ("keys", keys), ("embedder", embedder), ("model", model))
+    for name, given in uris:
         if isinstance(given, str):
             _refuse_literal_secrets({name: given})
     try:
         opened_embedder = _build_embedder(settings, embedder)
+        opened_model = _build_model(settings, model)
         chosen_store = store if store is not None else settings.store
         in_memory = isinstance(chosen_store, str) and registry.split(chosen_store)[0] == "memory"
         if in_memory:
@@ -238,7 +315,9 @@ def build(
             "rings", settings, ring or settings.ring, settings.keys_folder.resolve() / "ring.db", owned
         )
         opened_store = _build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
-        parts = Parts(settings, opened_store, opened_ring, provider, opened_embedder, tuple(reversed(owned)))
+        parts = Parts(
+            settings, opened_store, opened_ring, provider, opened_embedder, opened_model, tuple(reversed(owned))
+        )
         self_test(parts)
     except BaseException:
         for close in reversed(owned):
@@ -264,15 +343,53 @@ def _build_file(
     return opened
 
 
-def _build_embedder(settings: Settings, given: str | Embedder | None) -> Embedder | None:
+def _build_embedder(
+    settings: Settings, given: str | Embedder | RemoteEmbedder | None
+) -> Embedder | RemoteEmbedder | None:
     if given is not None and not isinstance(given, str):
-        if not isinstance(given, Embedder):
+        if not isinstance(given, Embedder | RemoteEmbedder):
             raise ConfigError("an embedder has name, dimensions and embed(texts)")
         return given
     uri = given or settings.embedder
-    factory = registry.lookup("embedders", registry.split(uri)[0], settings.plugins.allow)
-    opened: Embedder | None = factory(uri, models_dir=settings.models)
+    scheme = registry.split(uri)[0]
+    factory = registry.lookup("embedders", scheme, settings.plugins.allow)
+    opened: Embedder | RemoteEmbedder | None
+    if scheme in registry.REMOTE_EMBEDDERS:
+        opened = factory(uri, _secrets_of(uri))
+    else:
+        opened = factory(uri, models_dir=settings.models)
     return opened
+
+
+def _build_model(
+    settings: Settings, given: str | LanguageModel | Callable[[str, str], str] | None
+) -> LanguageModel | None:
+    if isinstance(given, LanguageModel):
+        return given
+    if given is not None and not isinstance(given, str):
+        if not callable(given):
+            raise ConfigError("a model has name, hosts and complete(prompt), or is a function (instructions, data)")
+        wrap = registry.lookup("models", "function")
+        wrapped: LanguageModel = wrap(given)
+        return wrapped
+    uri = given or settings.model
+    if uri is None or uri == "none":
+        return None
+    factory = registry.lookup("models", registry.split(uri)[0], settings.plugins.allow)
+    opened: LanguageModel = factory(uri, _secrets_of(uri))
+    return opened
+
+
+def _secrets_of(uri: str) -> Callable[[str], str]:
+    """The credentials behind a URI's references, each read when it is needed and kept nowhere."""
+    references = dict(parse_qsl(uri.partition("?")[2]))
+
+    def secret(option: str) -> str:
+        if option not in references:
+            raise ConfigError(f"{uri.partition('?')[0]}: {option} is not given; write {option}=env:NAME")
+        return _read_reference(references[option])
+
+    return secret
 
 
 def _build_keys(
@@ -317,8 +434,10 @@ def _read_reference(reference: str) -> str:
         value = os.environ.get(rest)
     elif scheme == "file":
         value = _home.read_secret_file(Path(rest))
+    elif scheme == "keyring":
+        value = registry.lookup("credentials", "keyring")(*rest.partition("/")[::2])
     else:
-        raise ConfigError("a passphrase is given by reference: passphrase:env:NAME or passphrase:file:PATH")
+        raise ConfigError("a secret is given by reference: env:NAME, file:PATH or keyring:SERVICE/NAME")
     if not value:
         raise ConfigError(f"the secret behind {scheme}:{rest} is empty or not set")
     return value

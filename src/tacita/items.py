@@ -117,6 +117,20 @@ class Message(Value, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
 
+class Derivation(Value, frozen=True, kw_only=True):
+    """What a derived item says about itself. As a model put it, and checked against its source."""
+
+    type: str
+    """fact, preference, event, relation, plan, ..."""
+    subject: str | None
+    """Whom or what it is about."""
+    categories: tuple[str, ...]
+    confidence: float | None
+    spans: tuple[tuple[str, int, int], ...]
+    """(id of a source, start, end): the characters of it that say so."""
+    superseded_by: str | None = None
+
+
 class Item(Value, frozen=True, kw_only=True):
     """One memory as it stands now."""
 
@@ -145,6 +159,8 @@ class Item(Value, frozen=True, kw_only=True):
     trust: Trust
     citations: tuple[str, ...]
     """Ids of the items it was derived from."""
+    derivation: Derivation | None = None
+    """For what was derived: facts and so on."""
     labels: tuple[str, ...] = ()
     """Types of personal data and secrets that the guard found in it, kept or not."""
 
@@ -236,7 +252,7 @@ class Hit(Value, frozen=True, kw_only=True):
 class Change(Value, frozen=True, kw_only=True):
     """One entry of an item's history."""
 
-    event: Literal["added", "updated", "deleted", "expired"]
+    event: Literal["added", "updated", "superseded", "deleted", "expired"]
     at: datetime
     actor: str
     text: str | None
@@ -253,10 +269,37 @@ class Added(Value, frozen=True, kw_only=True):
     """`unchanged` when its idempotency key was already there."""
 
 
+class Derived(Value, frozen=True, kw_only=True):
+    """What became of one fact that a model drew from messages."""
+
+    id: str | None
+    """None for a duplicate, of which nothing was kept."""
+    text: str
+    event: Literal["added", "duplicate", "refines", "supersedes", "contradicts", "outdated"]
+    """`outdated`: something newer is known, so it is kept for the past only."""
+    replaced: str | None = None
+    """Id of the fact whose place it took."""
+    citations: tuple[str, ...] = ()
+
+
+class Extraction(Value, frozen=True, kw_only=True):
+    """What drawing facts from messages came to."""
+
+    facts: tuple[Derived, ...] = ()
+    dropped: dict[str, int] = {}
+    """How many facts were not kept, by reason."""
+    pending: int = 0
+    """Messages from which facts are still to be drawn, later."""
+    failure: str | None = None
+    """Why not: a code such as `model`, `blocked` or `no_json`. The messages themselves are kept."""
+
+
 class AddResult(Value, frozen=True, kw_only=True):
     """What an `add` did, one entry per message in order."""
 
     results: tuple[Added, ...]
+    extraction: Extraction | None = None
+    """With `infer=True`: the facts."""
 
     @property
     def ids(self) -> list[str]:
@@ -390,6 +433,8 @@ class Stats(Value, frozen=True, kw_only=True):
     open_bytes: int
     embedder: str
     without_vectors: int
+    pending: int = 0
+    """Messages from which facts are still to be drawn."""
 
 
 def lowest_trust(hits: Sequence[Hit]) -> Trust | None:

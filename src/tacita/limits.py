@@ -54,3 +54,12 @@ SNAPSHOT_PART_BYTES: Final = 1024 * 1024
 
 VAULT_EVENTS: Final = 2**32 - 1
 """Most events in the life of one vault: a sequence number fits in 32 bits."""
+
+ANSWER_CHARS: Final = 1_000_000
+"""Characters of a language model's answer that are read."""
+
+FACTS: Final = 100
+"""Facts that are taken from one answer."""
+
+FACT_CHARS: Final = 2_000
+"""Characters of one fact."""

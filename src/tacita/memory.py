@@ -9,14 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from msgspec import structs
+
 from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build
 from tacita.errors import ConfigError, InvalidInput
-from tacita.flows import forget, inspect, parse, prompt, recall, remember
-from tacita.flows.engine import Clock, Engine, system_clock
+from tacita.flows import forget, inspect, parse, prompt, recall, remember, telling
+from tacita.flows.engine import Clock, Engine, subject_of, system_clock
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
+from tacita.flows.infer import process
+from tacita.flows.worker import Worker
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
     AddResult,
@@ -24,6 +28,7 @@ from tacita.items import (
     ContextBlock,
     DeleteReceipt,
     EraseReceipt,
+    Extraction,
     ImportReport,
     Item,
     Page,
@@ -34,7 +39,7 @@ from tacita.items import (
 )
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
 from tacita.privacy.policy import profile
 from tacita.tracebacks import bare_errors
 
@@ -54,6 +59,8 @@ class Memory:
         ring: URI or `KeyRing` for the wrapped keys.
         keys: URI or `KeyProvider` for the root key, e.g. `"env:TACITA_ROOT_KEY"`.
         embedder: URI or object with `name`, `dimensions` and `embed(texts)`; `"none"` searches by words only.
+        model: URI or object of a language model that draws facts from what is added with `infer=True`, e.g.
+            `"openai:gpt-4.1-mini?key=env:OPENAI_API_KEY"`, or a callable `(instructions, data) -> answer`.
         settings: settings from `tacita.config`, instead of the environment and a config file.
         clock: microseconds since 1970, for tests.
 
@@ -69,14 +76,15 @@ class Memory:
         store: str | LogStore | None = None,
         ring: str | KeyRing | None = None,
         keys: str | KeyProvider | None = None,
-        embedder: str | Embedder | None = None,
+        embedder: str | Embedder | RemoteEmbedder | None = None,
+        model: str | LanguageModel | Callable[[str, str], str] | None = None,
         settings: Settings | None = None,
         clock: Clock = system_clock,
     ) -> None:
         chosen = settings if settings is not None else Settings.load(home=home)
         if settings is not None and home is not None:
             raise ConfigError("give either home or settings, not both")
-        self._parts: Parts = build(chosen, store=store, ring=ring, keys=keys, embedder=embedder)
+        self._parts: Parts = build(chosen, store=store, ring=ring, keys=keys, embedder=embedder, model=model)
         self._engine = Engine(
             self._parts.store,
             self._parts.ring,
@@ -85,12 +93,23 @@ class Memory:
             tenant=chosen.tenant,
             cache_bytes=chosen.cache_bytes,
             policy=profile(chosen.guard),
+            model=self._parts.model,
+            terms=chosen.disclosure.terms(chosen.guard),
+            guidance=chosen.extraction.guidance(),
             clock=clock,
         )
         self._principal = Principal(tenant=chosen.tenant)
         self._pid = os.getpid()
         self._owner = True
         self._closed = False
+        self._worker: Worker | None = None
+        if self._parts.model is not None and chosen.extraction.background:
+            self._worker = Worker(
+                self._engine,
+                self._principal,
+                lambda: inspect.unfinished(self._engine),
+                threads=chosen.extraction.threads,
+            )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | str | os.PathLike[str]) -> Memory:
@@ -126,6 +145,7 @@ class Memory:
         view = Memory.__new__(Memory)
         view._parts, view._engine, view._pid = self._parts, self._engine, self._pid
         view._owner, view._closed = False, False
+        view._worker = self._worker
         view._principal = self._principal.narrow(
             _ids(user_id, agent_id, app_id, run_id),
             subjects=subjects,
@@ -159,7 +179,7 @@ class Memory:
             metadata: JSON object for every message.
             timestamp: when it was said, for messages without their own; default now. Without a zone it is UTC.
             expires_at: when to delete it, for good.
-            infer: extract facts with a language model. Needs one; there is none yet, so True is refused.
+            infer: draw facts from them with the language model as well. Whatever it does, the messages are kept.
             idempotency_key: the same key with the same content adds nothing twice.
 
         Raises:
@@ -167,14 +187,56 @@ class Memory:
             Conflict: the idempotency key came with other content before.
         """
         scope = self._authorize(Permission.WRITE, "add", _ids(user_id, agent_id, app_id, run_id))
-        if infer:
-            raise InvalidInput("infer=True needs a language model, and none is configured")
+        if infer and self._engine.model is None:
+            raise InvalidInput("infer=True needs a language model, and none is configured; see docs/how-to/models.md")
         parsed = parse.parse_messages(messages, metadata=metadata, timestamp=timestamp)
         if idempotency_key is not None:
             key = clean_id("idempotency_key", idempotency_key)
             parsed = [parse.with_key(message, f"{key}#{number}") for number, message in enumerate(parsed)]
         expiry = None if expires_at is None else parse.parse_moment("expires_at", expires_at)
-        return remember.add(self._engine, self._principal, scope, parsed, expires_at=expiry)
+        added = remember.add(self._engine, self._principal, scope, parsed, expires_at=expiry, extract=infer)
+        if not infer:
+            return added
+        if self._worker is not None:
+            subject = subject_of(scope)
+            self._worker.wake(self._principal, Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id}))
+            return structs.replace(added, extraction=Extraction(pending=len(added)))
+        new = [parse_id(each.id) for each in added.results if each.event == "added"]
+        return structs.replace(added, extraction=process(self._engine, self._principal, scope, only=new))
+
+    def extract(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Extraction:
+        """Draw facts from messages whose turn has not come, or for which the model failed earlier.
+
+        Raises:
+            InvalidInput: there is no language model.
+        """
+        scope = self._authorize(Permission.WRITE, "extract", _ids(user_id, agent_id, app_id, run_id))
+        return process(self._engine, self._principal, scope)
+
+    def consent(
+        self,
+        models: bool | None = None,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> bool | None:
+        """Whether models elsewhere may be told about a subject; None if nobody asked it.
+
+        Args:
+            models: True records that it agrees, False that it does not (then nothing is told, whatever the settings).
+        """
+        permission = Permission.READ if models is None else Permission.WRITE
+        scope = self._authorize(permission, "consent", _ids(user_id, agent_id, app_id, run_id))
+        return telling.consent(self._engine, self._principal, scope, models)
 
     def update(
         self,
@@ -462,6 +524,8 @@ class Memory:
         self._closed = True
         if self._owner:
             try:
+                if self._worker is not None:
+                    self._worker.close()
                 self._engine.close()
             finally:
                 self._parts.close()

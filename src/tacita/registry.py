@@ -9,7 +9,14 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders"]
+Role = Literal["stores", "rings", "keys", "embedders", "models", "credentials"]
+
+_REMOTE = (
+    *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
+    *("ollama", "vllm", "lmstudio", "openai-compatible"),
+)
+REMOTE_EMBEDDERS = frozenset(_REMOTE) - {"anthropic", "groq"}
+"""Schemes whose embedders are elsewhere."""
 
 _BUILT_IN: dict[Role, dict[str, str]] = {
     "stores": {"sqlite": "tacita.stores.sqlite:SqliteLogStore", "memory": "tacita.stores.memory:MemoryLogStore"},
@@ -28,7 +35,13 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
         "local": "tacita.models:open_embedder",
         "onnx": "tacita.models:open_embedder",
         "none": "tacita.models:open_embedder",
+        **dict.fromkeys(REMOTE_EMBEDDERS, "tacita.models.remote.model:open_remote_embedder"),
     },
+    "models": {
+        **dict.fromkeys(_REMOTE, "tacita.models.remote.model:open_model"),
+        "function": "tacita.models.called:CalledModel",
+    },
+    "credentials": {"keyring": "tacita.keys.oskeyring:read_credential"},
 }
 
 

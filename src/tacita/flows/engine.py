@@ -11,9 +11,11 @@ from tacita.access.audit import AuditLog
 from tacita.access.principal import Permission, Principal
 from tacita.errors import AccessDenied, InvalidInput
 from tacita.items import Scope, Subject
+from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.privacy.disclose import DEFAULT_TERMS, Terms
 from tacita.privacy.policy import Policy
 from tacita.retrieval.index import SearchIndex
 from tacita.vault.cache import Vaults
@@ -58,17 +60,26 @@ class Engine:
         store: LogStore,
         ring: KeyRing,
         provider: KeyProvider,
-        embedder: Embedder | None,
+        embedder: Embedder | RemoteEmbedder | None,
         *,
         tenant: str,
         cache_bytes: int,
         policy: Policy,
+        model: LanguageModel | None = None,
+        terms: Terms = DEFAULT_TERMS,
+        guidance: Guidance = NO_GUIDANCE,
         clock: Clock = system_clock,
     ) -> None:
         self.store = store
         self.provider = provider
         self.embedder = embedder
+        # Asked once: a check against a protocol costs more than a hash of the question.
+        self.remote = embedder if isinstance(embedder, RemoteEmbedder) else None
+        self.local = embedder if self.remote is None and isinstance(embedder, Embedder) else None
         self.policy = policy
+        self.model = model
+        self.terms = terms
+        self.guidance = guidance
         self.clock = clock
         self.keys = Keys(ring, provider)
         self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)
@@ -113,9 +124,11 @@ class Engine:
         def decide(state: State) -> Change[int]:
             now = self.clock()
             rows = state.rows
-            expired = state.current() & (rows["expires_at"] != NEVER) & (rows["expires_at"] <= now)
+            expired = rows["alive"] & (rows["expires_at"] != NEVER) & (rows["expires_at"] <= now)
             events, purge = [], []
             for row in expired.nonzero()[0].tolist():
+                if state.by_id.get(state.ids[row]) != row:
+                    continue
                 seqs = event_seqs(state, row)
                 events.append(
                     ItemDeleted(at=now, actor="tacita", id=state.ids[row], purged=tuple(seqs), reason="expired")

@@ -120,7 +120,7 @@ def _verify_snapshot(engine: Engine, keys: VaultKeys, log: SealedLog, counts: Co
 def stats(engine: Engine, scope: Scope | None) -> Stats:
     """Counts for one subject, or for every vault of the home (which opens them one after the other)."""
     kinds: Counter[str] = Counter()
-    vaults = items = events = without = 0
+    vaults = items = events = without = pending = 0
     for each in [scope] if scope is not None else _subjects(engine):
         vault = engine.find(each)
         if vault is None:
@@ -132,6 +132,7 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
             vaults += 1
             items += len(current)
             events += vault.seq
+            pending += len(state.rare.pending)
             kinds.update(state.names[number] or "" for number in current["kind"].tolist())
             if engine.embedder is not None:
                 number = state.number_of(engine.embedder.name)
@@ -147,7 +148,16 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
         open_bytes=open_bytes,
         embedder="none" if engine.embedder is None else engine.embedder.name,
         without_vectors=without,
+        pending=pending,
     )
+
+
+def unfinished(engine: Engine) -> Iterator[Scope]:
+    """Subjects with messages from which facts are still to be drawn. Opens every vault once."""
+    for scope in _subjects(engine):
+        vault = engine.find(scope)
+        if vault is not None and vault.state.rare.pending:
+            yield scope
 
 
 def _subjects(engine: Engine) -> Iterator[Scope]:

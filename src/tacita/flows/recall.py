@@ -18,9 +18,11 @@ from tacita.errors import InvalidInput, KeyUnavailable
 from tacita.flows.engine import Engine, State, microseconds, moment, subject_of
 from tacita.flows.filters import Group, Mask, evaluate
 from tacita.flows.ids import format_id, no_such_item
+from tacita.flows.telling import embedded
 from tacita.items import (
     ID_FIELDS,
     Change,
+    Derivation,
     Hit,
     Item,
     Kind,
@@ -33,7 +35,7 @@ from tacita.items import (
 )
 from tacita.ports.models import checked_embed
 from tacita.retrieval.search import Ranked, prepare, rank
-from tacita.vault.events import ItemAdded, ItemUpdated
+from tacita.vault.events import ItemAdded, ItemSuperseded, ItemUpdated
 from tacita.vault.fold import NEVER
 
 Order = Literal["newest", "oldest"]
@@ -59,7 +61,7 @@ def search(
 ) -> SearchResult:
     """The best items for `query` over the named vaults. Each vault is searched on its own, then the hits are merged."""
     embedder = engine.embedder
-    vector = None if embedder is None else checked_embed(embedder, [query])[0]
+    vector = None if engine.local is None else checked_embed(engine.local, [query])[0]
     model = "" if embedder is None else embedder.name
     now = engine.clock()
     reference = now if reference_time is None else microseconds(reference_time)
@@ -69,6 +71,9 @@ def search(
         vault = engine.find(scope)
         found: list[Hit] = []
         if vault is not None:
+            if engine.remote is not None:
+                # It is told the question once for each vault: consent and stand-ins are a vault's own.
+                vector = embedded(engine, principal, vault, [query])[0]
             with vault.lock:
                 state = vault.state
                 mask = select(state, scope, filters, as_of=as_of)
@@ -193,6 +198,21 @@ def _item(state: State, row: int, values: tuple[Any, ...]) -> Item:
         trust=_TRUSTS[trust],
         citations=tuple(map(format_id, state.rare.sources.get(row, ()))),
         labels=state.rare.labels.get(row, ()),
+        derivation=None if row not in state.rare.derivations else _derivation(state, row),
+    )
+
+
+def _derivation(state: State, row: int) -> Derivation:
+    held = state.rare.derivations[row]
+    sources = state.rare.sources.get(row, ())
+    by = state.rare.superseded.get(state.ids[row])
+    return Derivation(
+        type=held.type,
+        subject=held.subject,
+        categories=held.categories,
+        confidence=held.confidence,
+        spans=tuple((format_id(sources[source]), start, end) for source, start, end in held.spans),
+        superseded_by=None if by is None else format_id(by[1]),
     )
 
 
@@ -273,7 +293,7 @@ def history(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) 
         rows = state.versions(row_of(state, scope, item_id))[::-1]
         seqs = [int(state.rows["seq"][row]) for row in rows]
         events = vault.events(seqs)
-    changes = []
+    changes: list[Change] = []
     for version, seq in enumerate(seqs, 1):
         event = events[seq]
         if not isinstance(event, ItemAdded | ItemUpdated):
@@ -289,5 +309,20 @@ def history(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) 
                 seq=seq,
             )
         )
+    superseded = vault.state.rare.superseded.get(item_id)
+    if superseded is not None:
+        end = vault.events([superseded[0]]).get(superseded[0])
+        if isinstance(end, ItemSuperseded):
+            changes.append(
+                Change(
+                    event="superseded",
+                    at=moment(end.at),
+                    actor=end.actor,
+                    text=None,
+                    metadata=None,
+                    version=len(seqs),
+                    seq=superseded[0],
+                )
+            )
     engine.read_entry(principal, "history", vault, len(changes))
     return changes

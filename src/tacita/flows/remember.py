@@ -15,12 +15,20 @@ from tacita.errors import Conflict, InvalidInput
 from tacita.flows.engine import Engine, State, Vault, microseconds, subject_of
 from tacita.flows.ids import format_id, new_id, no_such_item
 from tacita.flows.recall import item_at, row_of
+from tacita.flows.telling import embedded
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
-from tacita.ports.models import Embedder, checked_embed
 from tacita.privacy.policy import Policy, guard
 from tacita.retrieval.segment import message_text, segments
-from tacita.vault.events import Embedding, ItemAdded, ItemRecord, ItemReembedded, ItemUpdated
+from tacita.vault.events import (
+    Embedding,
+    Event,
+    ExtractionRequested,
+    ItemAdded,
+    ItemRecord,
+    ItemReembedded,
+    ItemUpdated,
+)
 from tacita.vault.format import VaultKeys
 from tacita.vault.vault import Change
 
@@ -43,8 +51,11 @@ def add(
     *,
     expires_at: datetime | None = None,
     channel: str | None = None,
+    extract: bool = False,
 ) -> AddResult:
     """Keep messages verbatim, all in one transaction. Durable when this returns.
+
+    With `extract`, the same transaction notes that facts are wanted from them.
 
     A message whose idempotency key the vault already holds is left as it is; Conflict if its content differs.
     """
@@ -59,7 +70,7 @@ def add(
     with vault.lock:
         known = [tag is not None and tag[0] in vault.state.rare.idempotency for tag in tags]
     new = [number for number, is_known in enumerate(known) if not is_known]
-    embeddings = dict(zip(new, embed(engine.embedder, [messages[number] for number in new]), strict=True))
+    embeddings = dict(zip(new, embed(engine, principal, vault, [messages[number] for number in new]), strict=True))
     now = engine.clock()
 
     def decide(state: State) -> Change[AddResult]:
@@ -76,15 +87,24 @@ def add(
                     continue
             if number not in embeddings:
                 # It was there when we looked and was deleted since: embed it after all.
-                embeddings[number] = embed(engine.embedder, [message])[0]
+                embeddings[number] = embed(engine, principal, vault, [message])[0]
             record = _record(scope, message, embeddings[number], now, expiry, tag, channel, labels[number])
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
             results.append(Added(id=format_id(record.id), event="added"))
-        return Change(AddResult(results=tuple(results)), events)
+        written: list[Event] = [*events]
+        asked = tuple(event.item.id for event in events if _tells(event.item))
+        if extract and asked:
+            written.append(ExtractionRequested(at=now, actor=principal.actor, ids=asked))
+        return Change(AddResult(results=tuple(results)), written)
 
     return vault.transact(decide)
+
+
+def _tells(item: ItemRecord) -> bool:
+    """Whether facts may stand in it: the host's own instructions are none about anybody."""
+    return item.role not in ("system", "developer") and bool(item.text.strip())
 
 
 def update(
@@ -105,7 +125,7 @@ def update(
     message, labels = _guarded(
         engine.policy, 0, Message(role="user", text=text or "", name=name, metadata=metadata or {})
     )
-    embedding = None if text is None else embed(engine.embedder, [message])[0]
+    embedding = None if text is None else embed(engine, principal, vault, [message])[0]
     now = engine.clock()
 
     def decide(state: State) -> Change[None]:
@@ -141,7 +161,7 @@ def reembed(
             ]
         if not work:
             return done
-        embeddings = embed(embedder, [message for _, _, message in work])
+        embeddings = embed(engine, principal, vault, [message for _, _, message in work])
         now = engine.clock()
         events = [
             ItemReembedded(at=now, actor=principal.actor, id=item_id, seq=seq, embedding=embedding)
@@ -165,8 +185,9 @@ def stale_rows(state: State, model: str) -> list[int]:
     return [int(row) for row in np.flatnonzero(stale)]
 
 
-def embed(embedder: Embedder | None, messages: Sequence[Message]) -> list[Embedding | None]:
+def embed(engine: Engine, principal: Principal, vault: Vault, messages: Sequence[Message]) -> list[Embedding | None]:
     """The vectors of each message and of its sentence segments, in one batch for all."""
+    embedder = engine.embedder
     if embedder is None or not messages:
         return [None] * len(messages)
     texts: list[str] = []
@@ -177,7 +198,7 @@ def embed(embedder: Embedder | None, messages: Sequence[Message]) -> list[Embedd
         parts = [] if len(parts) < 2 else parts
         spans.append((len(texts), len(texts) + 1 + len(parts)))
         texts += [whole, *parts]
-    vectors = checked_embed(embedder, texts).astype("<f2")
+    vectors = embedded(engine, principal, vault, texts).astype("<f2")
     model, dimensions = embedder.name, embedder.dimensions
     return [Embedding(model=model, dimensions=dimensions, data=vectors[start:end].tobytes()) for start, end in spans]
 

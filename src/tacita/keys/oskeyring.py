@@ -59,3 +59,17 @@ def open_keyring(service: str, name: str) -> LocalProvider:
         raise KeyUnavailable(f"the OS keyring has no entry {service}/{name}")
     root = decode_root(kept, f"the OS keyring entry {service}/{name}")
     return LocalProvider(root, scheme="keyring", where=f"OS keyring ({type(backend).__name__}), entry {service}/{name}")
+
+
+def read_credential(service: str, name: str) -> str | None:
+    """Somebody's entry in the OS keyring, such as a model's API key; None if there is none."""
+    import keyring.errors
+
+    backend = _backend()
+    if backend is None:
+        raise KeyUnavailable("there is no OS keyring here; name the credential by env: or file: instead")
+    try:
+        kept: str | None = backend.get_password(service, name)
+    except keyring.errors.KeyringError as error:
+        raise KeyUnavailable(f"the OS keyring cannot be read: {type(error).__name__}") from None
+    return kept

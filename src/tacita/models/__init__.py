@@ -1,4 +1,6 @@
-"""Embedders that run on this machine. Nothing here reaches the network, except `tacita.models.fetch` when it is asked.
+"""Models. Those here run on this machine; those in `remote` are elsewhere and get only what is disclosed to them.
+
+Nothing outside `remote` reaches the network, except `tacita.models.fetch` when it is asked.
 
 Model libraries are imported when an embedder first needs them, not with this package.
 """

@@ -1,23 +1,61 @@
-"""The model port: what an embedder is, and the check that every vector passes before it is kept or searched.
+"""The model port: what embedders and language models are, and the checks that their answers pass.
 
-A local embedder runs inside the engine and may see text. One that talks to a network must not be called through here:
-text leaves the machine only as a `Disclosed` value.
+A local embedder runs inside the engine and may see text. Whatever talks to a network, and every language model, gets a
+`Disclosed` value and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.disclosed import Disclosed
 from tacita.errors import ModelError, TacitaError
-from tacita.limits import DIMENSIONS
+from tacita.limits import ANSWER_CHARS, DIMENSIONS
+
+T = TypeVar("T")
 
 NAME_CHARS = 256
 UNIT_TOLERANCE = 1e-3
 """How far the length of a row may be from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What foreign code threw, as a value."""
+
+    error: BaseException
+
+    @property
+    def kind(self) -> str:
+        """Name of its type."""
+        return type(self.error).__name__[:64]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether it is about time or the network."""
+        return isinstance(self.error, (TimeoutError, ConnectionError))
+
+    def __repr__(self) -> str:
+        return f"<Failed {self.kind}>"
+
+
+def tried(call: Callable[[], T]) -> T | Failed:
+    """The result of foreign code, or what it threw; our own errors pass.
+
+    As a value, so that the caller raises its own error outside the handler: a foreign exception may quote the text, and
+    inside the handler it would ride along as `__context__` into error trackers.
+    """
+    try:
+        return call()
+    except TacitaError:
+        raise
+    except Exception as error:  # noqa: BLE001  a foreign model may throw anything, and ports map it
+        return Failed(error)
 
 
 @runtime_checkable
@@ -36,6 +74,74 @@ class Embedder(Protocol):
         """One row for each text, in order: float32, shape `(len(texts), dimensions)`, every row of length 1."""
 
 
+@runtime_checkable
+class RemoteEmbedder(Protocol):
+    """An embedder elsewhere: it gets only what was disclosed to it. Must be safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """As `Embedder.name`."""
+
+    @property
+    def dimensions(self) -> int:
+        """As `Embedder.dimensions`."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that it may contact."""
+
+    def embed_disclosed(self, texts: Disclosed, /) -> NDArray[np.float32]:
+        """One row for each text, as `Embedder.embed`."""
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """Answers a prompt. Must be safe to call from several threads."""
+
+    @property
+    def name(self) -> str:
+        """Names the model for audit and consent, such as `openai:gpt-4.1-mini`."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that it may contact; empty for one that runs in this process."""
+
+    def complete(self, prompt: Disclosed, /) -> str:
+        """The answer's text. Raises ModelError, which never quotes prompt or answer."""
+
+
+def checked_complete(model: LanguageModel, prompt: Disclosed) -> str:
+    """The answer of `model`, of at most `limits.ANSWER_CHARS` characters.
+
+    Raises:
+        ModelError: the model failed or broke its contract. Carries its name, never a text.
+        ConfigError: it says that the operator must act (a key that is missing or refused).
+    """
+    if type(prompt) is not Disclosed:
+        raise TypeError("a model takes Disclosed and nothing else")
+    if prompt.provider != model.name:
+        raise TypeError("this was disclosed to another model")
+    answer = tried(lambda: model.complete(prompt))
+    if isinstance(answer, Failed):
+        raise ModelError(f"model {model.name} failed: {answer.kind}", retryable=answer.retryable)
+    if not isinstance(answer, str):
+        raise ModelError(f"model {model.name} gave {type(answer).__name__}, not text")
+    return answer[:ANSWER_CHARS]
+
+
+def checked_embed_disclosed(embedder: RemoteEmbedder, texts: Disclosed) -> NDArray[np.float32]:
+    """The rows of a remote embedder, verified as `checked_embed` does. Raises ModelError, ConfigError."""
+    if type(texts) is not Disclosed:
+        raise TypeError("a model takes Disclosed and nothing else")
+    if texts.provider != embedder.name:
+        raise TypeError("this was disclosed to another model")
+    name, dimensions = _identity(embedder)
+    rows = tried(lambda: embedder.embed_disclosed(texts))
+    if isinstance(rows, Failed):
+        raise ModelError(f"embedder {name} failed on {len(texts.texts)} texts: {rows.kind}", retryable=rows.retryable)
+    return _checked(rows, name, len(texts.texts), dimensions)
+
+
 def checked_embed(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
     """The rows of `embedder` for `texts`, verified: C-contiguous float32 `(len(texts), dimensions)`, finite, unit.
 
@@ -44,22 +150,14 @@ def checked_embed(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float3
         ConfigError: the embedder says that the operator must act (a model file is missing or damaged).
     """
     name, dimensions = _identity(embedder)
-    failure, retryable = "", False
-    rows: object = None
-    try:
-        rows = embedder.embed(list(texts))
-    except TacitaError:
-        raise
-    except Exception as error:  # noqa: BLE001  a foreign model may throw anything, and ports map it
-        failure, retryable = type(error).__name__[:64], isinstance(error, (TimeoutError, ConnectionError))
-    if failure:
-        # Raised out here, not `from None`: a foreign model's exception may quote the text, and inside the handler it
-        # would ride along as `__context__` into error trackers.
-        raise ModelError(f"embedder {name} failed on {len(texts)} texts: {failure}", retryable=retryable)
+    given = list(texts)
+    rows = tried(lambda: embedder.embed(given))
+    if isinstance(rows, Failed):
+        raise ModelError(f"embedder {name} failed on {len(texts)} texts: {rows.kind}", retryable=rows.retryable)
     return _checked(rows, name, len(texts), dimensions)
 
 
-def _identity(embedder: Embedder) -> tuple[str, int]:
+def _identity(embedder: Embedder | RemoteEmbedder) -> tuple[str, int]:
     name, dimensions = getattr(embedder, "name", None), getattr(embedder, "dimensions", None)
     if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARS or not name.isprintable():
         raise ModelError(f"an embedder's name is 1 to {NAME_CHARS} printable characters")

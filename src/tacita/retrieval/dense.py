@@ -145,6 +145,11 @@ class Space:
             error = max(error, error_of_parts)
         return blended, error
 
+    def vector(self, link: int) -> Halves:
+        """The vector of a whole message that has one here."""
+        found: Halves = self.messages.vectors.rows[int(self._positions(np.array([link]))[0])]
+        return found
+
     def _positions(self, links: Links) -> NDArray[np.int64]:
         """Where the vectors of these messages lie in `messages`; for one that has none, some valid
         position."""

@@ -34,6 +34,9 @@ LONG_CHARS: Final = 1_200
 MODELS: Final = 255
 """Most models whose vectors one vault may hold at a time."""
 
+ALONE: Final = "\x00"
+"""The session of a message that has no neighbours."""
+
 SWEEP: Final = 2_048
 """Removed messages are swept out of the postings when there is one for so many postings."""
 
@@ -174,6 +177,13 @@ class SearchIndex:
         number = self.models.index(model)
         return number + 1, self.spaces[number]
 
+    def vector(self, row: int, model: str) -> NDArray[np.float16] | None:
+        """The vector of a whole message, if it has one of that model; shape (d,)."""
+        found = self.space(model)
+        if found is None or int(self.space_of[row + 1]) != found[0]:
+            return None
+        return found[1].vector(row + 1)
+
     def all_in(self, number: int) -> bool:
         """Whether every living message has its vectors in that space."""
         return self._held[number - 1] == self.living
@@ -218,6 +228,8 @@ class SearchIndex:
                 earlier, later = [], []
                 self._take_place(doc.replaces + 1, link, doc.session)
                 continue
+            if doc.session == ALONE:
+                continue
             end = ends.get(doc.session)
             if end is not None:
                 earlier.append(end)
@@ -244,7 +256,7 @@ class SearchIndex:
             previous[after] = new
         # The older version keeps its words and vectors for searches of the past, but is nobody's neighbour.
         previous[old] = following[old] = 0
-        if self._ends.get(session) == old or session not in self._ends:
+        if session != ALONE and (self._ends.get(session) == old or session not in self._ends):
             self._ends[session] = new
 
     def _embed(self, docs: Sequence[DocLike], first: int) -> None:

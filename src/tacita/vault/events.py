@@ -33,6 +33,20 @@ class Embedding(_Record, frozen=True, kw_only=True):
     """Little-endian float16, row after row."""
 
 
+class Derivation(_Record, frozen=True, kw_only=True):
+    """What a derived item says about itself."""
+
+    type: str = "fact"
+    """fact, preference, event, relation, plan, ..."""
+    subject: str | None = None
+    """Who or what it is about."""
+    categories: tuple[str, ...] = ()
+    confidence: float | None = None
+    """0 to 1, as the model put it: no probability."""
+    spans: tuple[tuple[int, int, int], ...] = ()
+    """(which source, start, end): the characters of that source which say it."""
+
+
 class ItemRecord(_Record, frozen=True, kw_only=True):
     """One version of an item. Times are microseconds since 1970 in UTC; ids are 16 raw bytes."""
 
@@ -54,6 +68,8 @@ class ItemRecord(_Record, frozen=True, kw_only=True):
     """Types of personal data and secrets that the guard found."""
     expires_at: int | None = None
     sources: tuple[bytes, ...] = ()
+    """Ids of the items it was derived from."""
+    derivation: Derivation | None = None
     embedding: Embedding | None = None
     idempotency: bytes | None = None
     """Keyed tag of the caller's idempotency key; never the key itself."""
@@ -93,6 +109,40 @@ class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
     embedding: Embedding
 
 
+class ItemSuperseded(_Event, frozen=True, kw_only=True, tag="superseded"):
+    """Another item took its place: it is no longer current, and stays readable for the past."""
+
+    id: bytes
+    by: bytes
+    until: int
+    """The moment from which it no longer holds."""
+    reason: Literal["refines", "supersedes", "contradicts", "duplicate"]
+
+
+class ExtractionRequested(_Event, frozen=True, kw_only=True, tag="extract"):
+    """Facts are wanted from these items. Sealed in the log, so that nothing is lost when the model is down."""
+
+    ids: tuple[bytes, ...]
+
+
+class ExtractionEnded(_Event, frozen=True, kw_only=True, tag="extracted"):
+    """Facts were drawn from these items, or it was given up. Counts and codes only."""
+
+    ids: tuple[bytes, ...]
+    facts: int = 0
+    dropped: dict[str, int] = {}
+    failure: str | None = None
+    attempts: int = 1
+    final: bool = True
+    """False: it will be tried again."""
+
+
+class ConsentSet(_Event, frozen=True, kw_only=True, tag="consent"):
+    """Whether this subject agrees that models elsewhere are told about it."""
+
+    models: bool
+
+
 class AuditEntry(_Record, frozen=True, kw_only=True):
     """Who did what, when and why, in an audit log. Never content."""
 
@@ -111,7 +161,17 @@ class Audited(_Event, frozen=True, kw_only=True, tag="audited"):
     entries: tuple[AuditEntry, ...]
 
 
-Event = ItemAdded | ItemUpdated | ItemDeleted | ItemReembedded | Audited
+Event = (
+    ItemAdded
+    | ItemUpdated
+    | ItemDeleted
+    | ItemReembedded
+    | ItemSuperseded
+    | ExtractionRequested
+    | ExtractionEnded
+    | ConsentSet
+    | Audited
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)

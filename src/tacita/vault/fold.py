@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 
 from tacita.errors import Tampered
 from tacita.vault.events import (
+    ConsentSet,
+    Derivation,
     Embedding,
     Event,
+    ExtractionEnded,
+    ExtractionRequested,
     ItemAdded,
     ItemDeleted,
     ItemRecord,
     ItemReembedded,
+    ItemSuperseded,
     ItemUpdated,
 )
 
+ALONE = "\x00"
+"""The session of an item that has no neighbours."""
 NEVER = 0
 """In `expires_at` and `valid_to`: no such moment."""
 
@@ -87,6 +94,13 @@ class Rare(msgspec.Struct):
     attachments: dict[int, tuple[dict[str, Any], ...]] = {}
     sources: dict[int, tuple[bytes, ...]] = {}
     labels: dict[int, tuple[str, ...]] = {}
+    derivations: dict[int, Derivation] = {}
+    superseded: dict[bytes, tuple[int, bytes, str]] = {}
+    """Item id -> (seq of the event, id of the item that took its place, reason)."""
+    pending: dict[bytes, tuple[int, int]] = {}
+    """Item id -> (asked at, attempts so far): facts are still to be drawn from it."""
+    consent: bool | None = None
+    """Whether models elsewhere may be told; None if nobody asked."""
     idempotency: dict[bytes, tuple[bytes, bytes]] = {}
     """Idempotency tag -> (item id, fingerprint)."""
     idempotency_of: dict[bytes, bytes] = {}
@@ -214,8 +228,10 @@ class VaultState(Generic[Index]):
             case ItemUpdated(item=item, at=at):
                 older = self._existing(seq, item.id)
                 previous = self._rows[older]
-                self._rows["valid_to"][older] = at
-                self.replaced += 1
+                if self._rows["valid_to"][older] == NEVER:
+                    self._rows["valid_to"][older] = at
+                    self.replaced += 1
+                self.rare.superseded.pop(item.id, None)
                 self._append(
                     seq,
                     item,
@@ -229,6 +245,21 @@ class VaultState(Generic[Index]):
                 return purged
             case ItemReembedded(id=item_id, seq=of, embedding=embedding):
                 self._reembed(seq, item_id, of, embedding)
+            case ItemSuperseded(id=item_id, by=by, until=until, reason=reason):
+                row = self._existing(seq, item_id)
+                if self._rows["valid_to"][row] == NEVER:
+                    self._rows["valid_to"][row] = until
+                    self.replaced += 1
+                self.rare.superseded[item_id] = (seq, by, reason)
+            case ConsentSet(models=models):
+                self.rare.consent = models
+            case ExtractionRequested(ids=ids, at=at):
+                self.rare.pending.update({item_id: (at, 0) for item_id in ids if item_id in self.by_id})
+            case ExtractionEnded(ids=ids, final=final, attempts=attempts):
+                for item_id in ids:
+                    asked = self.rare.pending.pop(item_id, None)
+                    if asked is not None and not final:
+                        self.rare.pending[item_id] = (asked[0], attempts)
             case _:
                 raise Tampered(f"seq {seq}: an event that does not belong into a vault of items")
         return ()
@@ -287,6 +318,8 @@ class VaultState(Generic[Index]):
             self.rare.sources[row] = item.sources
         if item.labels:
             self.rare.labels[row] = item.labels
+        if item.derivation is not None:
+            self.rare.derivations[row] = item.derivation
         if item.idempotency is not None:
             self.rare.idempotency[item.idempotency] = (item.id, item.fingerprint or b"")
             self.rare.idempotency_of[item.id] = item.idempotency
@@ -313,7 +346,10 @@ class VaultState(Generic[Index]):
             return
         self.settle()
         gone = self.versions(row)
+        self.replaced -= int(np.count_nonzero(self._rows["valid_to"][gone] != NEVER))
         del self.by_id[item_id]
+        self.rare.superseded.pop(item_id, None)
+        self.rare.pending.pop(item_id, None)
         for each in gone:
             self.expiring -= bool(self._rows["expires_at"][each] != NEVER)
             self.texts[each] = ""
@@ -324,12 +360,12 @@ class VaultState(Generic[Index]):
             self.rare.attachments.pop(each, None)
             self.rare.sources.pop(each, None)
             self.rare.labels.pop(each, None)
+            self.rare.derivations.pop(each, None)
             self.rare.reembedded.pop(each, None)
             for column in self._metadata_columns.values():
                 if each < len(column):
                     column[each] = msgspec.UNSET
         self.dead += len(gone)
-        self.replaced -= len(gone) - 1
         tag = self.rare.idempotency_of.pop(item_id, None)
         if tag is not None:
             del self.rare.idempotency[tag]
@@ -363,6 +399,10 @@ class VaultState(Generic[Index]):
             "attachments": list(self.rare.attachments.items()),
             "sources": list(self.rare.sources.items()),
             "labels": list(self.rare.labels.items()),
+            "derivations": list(self.rare.derivations.items()),
+            "superseded": list(self.rare.superseded.items()),
+            "pending": list(self.rare.pending.items()),
+            "consent": self.rare.consent,
             "idempotency": list(self.rare.idempotency.items()),
             "reembedded": list(self.rare.reembedded.items()),
             "metadata": {row: value for row, value in enumerate(self.metadata) if value is not None},
@@ -393,17 +433,26 @@ class VaultState(Generic[Index]):
             {row: tuple(value) for row, value in columns["attachments"]},
             {row: tuple(value) for row, value in columns["sources"]},
             {row: tuple(value) for row, value in columns["labels"]},
+            {row: msgspec.convert(value, Derivation) for row, value in columns["derivations"]},
+            {item_id: tuple(value) for item_id, value in columns["superseded"]},
+            {item_id: tuple(value) for item_id, value in columns["pending"]},
+            columns["consent"],
             {tag: tuple(value) for tag, value in columns["idempotency"]},
             {value[0]: tag for tag, value in columns["idempotency"]},
             dict(columns["reembedded"]),
         )
-        current = state.current()
-        state.by_id = {ids[row]: row for row in np.flatnonzero(current).tolist()}
+        # Ascending, so that the newest version of an item is what its id leads to.
+        state.by_id = {ids[row]: row for row in np.flatnonzero(rows["alive"]).tolist()}
         return state
 
 
 def session_key(item: ItemRecord) -> str:
-    """Items of one session are each other's context: same agent, app and run. Ids hold no control characters."""
+    """Items of one session are each other's context: same agent, app and run. Ids hold no control characters.
+
+    What was derived stands for itself and is nobody's context.
+    """
+    if item.kind != "message":
+        return ALONE
     return f"{item.agent_id or ''}\x1f{item.app_id or ''}\x1f{item.run_id or ''}"
 
 

@@ -16,7 +16,19 @@ from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor
 from tacita.vault import snapshot
-from tacita.vault.events import Event, ItemAdded, ItemDeleted, ItemReembedded, ItemUpdated, decode, encode
+from tacita.vault.events import (
+    ConsentSet,
+    Event,
+    ExtractionEnded,
+    ExtractionRequested,
+    ItemAdded,
+    ItemDeleted,
+    ItemReembedded,
+    ItemSuperseded,
+    ItemUpdated,
+    decode,
+    encode,
+)
 from tacita.vault.fold import DerivedIndex, VaultState
 from tacita.vault.format import VaultKeys
 from tacita.vault.log import SealedLog
@@ -148,8 +160,11 @@ class OpenVault(Generic[Index]):
         match event:
             case ItemAdded(item=item) | ItemUpdated(item=item):
                 return self.keys.item_tag(item.id)
-            case ItemDeleted(id=item_id) | ItemReembedded(id=item_id):
+            case ItemDeleted(id=item_id) | ItemReembedded(id=item_id) | ItemSuperseded(id=item_id):
                 return self.keys.item_tag(item_id)
+            case ExtractionRequested() | ExtractionEnded() | ConsentSet():
+                # About the vault and not about one item.
+                return self.keys.item_tag(b"")
             case _:
                 raise TypeError("a vault of items takes item events only")
 

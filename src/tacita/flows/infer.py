@@ -1,0 +1,341 @@
+"""How facts are drawn from messages that are kept already. Whatever the model does, the messages stay.
+
+Pending work is part of the vault's own sealed log: it survives restarts, and forgetting a message forgets its work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tacita.access.principal import Principal
+from tacita.errors import ConfigError, InvalidInput, TacitaError
+from tacita.flows.engine import Engine, State, Vault, moment, subject_of
+from tacita.flows.ids import format_id, new_id
+from tacita.flows.recall import select
+from tacita.flows.remember import embed
+from tacita.flows.telling import pseudonyms_of, tell
+from tacita.hazmat import random_bytes
+from tacita.items import Derived, Extraction, Kind, Message, Scope, Trust
+from tacita.pipeline import prompt, reply
+from tacita.pipeline.facts import Fact, Known, Source, check
+from tacita.pipeline.reconcile import Decision, derived_trust, reconcile
+from tacita.ports.models import checked_complete
+from tacita.privacy.pseudonyms import Pseudonyms
+from tacita.retrieval.search import prepare, rank
+from tacita.vault.events import (
+    Derivation,
+    Event,
+    ExtractionEnded,
+    ItemAdded,
+    ItemRecord,
+    ItemSuperseded,
+)
+from tacita.vault.fold import NEVER
+from tacita.vault.vault import Change
+
+ATTEMPTS: Final = 5
+"""Tries before messages are left without facts."""
+_MESSAGES: Final = 20
+_CHARS: Final = 12_000
+"""One prompt holds at most so many messages, or characters of them."""
+_KNOWN: Final = 12
+"""Known facts that a prompt shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One prompt's worth of messages."""
+
+    sources: dict[str, Source]
+    records: dict[bytes, tuple[str, dict[str, str | None]]]
+    """Id -> (channel, labels of its scope)."""
+    roles: dict[bytes, str]
+    known: dict[str, Known]
+
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        return tuple(source.id for source in self.sources.values())
+
+
+def process(engine: Engine, principal: Principal, scope: Scope, *, only: Sequence[bytes] | None = None) -> Extraction:
+    """Draw facts from what is pending in a vault, one model call for each few messages.
+
+    Never raises for what a model does: a failure is told in the result, and the work stays pending until it was tried
+    `ATTEMPTS` times.
+    """
+    if engine.model is None:
+        raise InvalidInput("facts need a language model, and none is configured; see docs/how-to/models.md")
+    vault = engine.find(scope)
+    if vault is None:
+        return Extraction()
+    facts: list[Derived] = []
+    dropped: Counter[str] = Counter()
+    failure: str | None = None
+    tried: set[bytes] = set()
+    while True:
+        work = _next(engine, vault, scope, tried, only)
+        if work is None:
+            break
+        tried.update(work.ids)
+        try:
+            made, lost = _draw(engine, principal, vault, work)
+        except ConfigError:
+            # A missing key or a refused one: no fault of these messages, so no attempt is counted.
+            failure = "config"
+            break
+        except TacitaError as error:
+            failure = error.code
+            _failed(engine, principal, vault, work.ids, error)
+            continue
+        facts += made
+        dropped += lost
+        if any(lost[code] for code in ("no_json", "wrong_shape")):
+            failure = "no_json" if lost["no_json"] else "wrong_shape"
+    with vault.lock:
+        pending = len(vault.state.rare.pending)
+    return Extraction(facts=tuple(facts), dropped=dict(dropped), pending=pending, failure=failure)
+
+
+def _next(engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: Sequence[bytes] | None) -> _Work | None:
+    with vault.lock:
+        state = vault.state
+        chosen: list[int] = []
+        size = 0
+        for item_id in state.rare.pending:
+            if item_id in tried or (only is not None and item_id not in only):
+                continue
+            row = state.by_id[item_id]
+            size += len(state.texts[row])
+            if chosen and (len(chosen) == _MESSAGES or size > _CHARS):
+                break
+            chosen.append(row)
+        if not chosen:
+            return None
+        sources, records, roles = {}, {}, {}
+        for number, row in enumerate(chosen, 1):
+            values = state.rows[row]
+            item_id = state.ids[row]
+            sources[f"m{number}"] = Source(
+                item_id,
+                state.texts[row],
+                int(values["timestamp"]),
+                Trust(int(values["trust"])),
+                state.name_of(int(values["name"])),
+            )
+            scoped = {field: state.name_of(int(values[field])) for field in ("user_id", "agent_id", "app_id", "run_id")}
+            records[item_id] = (state.name_of(int(values["channel"])) or "", scoped)
+            roles[item_id] = state.name_of(int(values["role"])) or "user"
+        known = {f"f{number}": each for number, each in enumerate(_related(engine, state, scope, chosen), 1)}
+    return _Work(sources, records, roles, known)
+
+
+def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) -> list[Known]:
+    """Facts of the same vault that are most like the messages. Exact, and never another vault's."""
+    kind = state.number_of(Kind.FACT.value)
+    if kind is None:
+        return []
+    mask = select(state, Scope(tenant=scope.tenant, **_subject_only(scope)), None)
+    allowed = (state.current() if mask is None else mask) & (state.rows["kind"] == kind)
+    model = "" if engine.embedder is None else engine.embedder.name
+    best: dict[int, float] = {}
+    for row in rows:
+        query = prepare(state.texts[row], state.index.vector(row, model), model, None, state.index.names)
+        ranked = rank(state.index, query, allowed=allowed, top_k=_KNOWN)
+        for found, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
+            best[found] = max(score, best.get(found, 0.0))
+    chosen = sorted(best, key=lambda row: -best[row])[:_KNOWN]
+    return [
+        Known(state.ids[row], state.texts[row], int(state.rows["timestamp"][row]), Trust(int(state.rows["trust"][row])))
+        for row in chosen
+    ]
+
+
+def _subject_only(scope: Scope) -> dict[str, str]:
+    subject = subject_of(scope)
+    return {f"{subject.kind}_id": subject.id}
+
+
+def _draw(engine: Engine, principal: Principal, vault: Vault, work: _Work) -> tuple[list[Derived], Counter[str]]:
+    """One call: ask, read, check, reconcile, append."""
+    model = engine.model
+    assert model is not None
+    stand_ins = pseudonyms_of(vault)
+    sources, known = list(work.sources.items()), list(work.known.items())
+    boundary = random_bytes(12).hex()
+
+    def compose(told: Sequence[str]) -> str:
+        words = iter(told)
+        messages = [
+            prompt.SourceLine(label, _time(source.said_at), work.roles[source.id], next(words) or None, next(words))
+            for label, source in sources
+        ]
+        facts = [prompt.KnownLine(label, _time(each.said_at), next(words)) for label, each in known]
+        return prompt.data(messages, facts, boundary)
+
+    texts: list[str] = []
+    for _, source in sources:
+        texts += [source.name or "", source.text]
+    texts += [each.text for _, each in known]
+    told = tell(
+        engine,
+        principal,
+        vault,
+        model.name,
+        "extract",
+        texts,
+        pseudonyms=stand_ins,
+        instructions=prompt.instructions(engine.guidance),
+        compose=compose,
+    )
+    answer = reply.read(checked_complete(model, told))
+    raw = [_restored(each, stand_ins) for each in answer.facts]
+    facts, dropped = check(raw, work.sources, work.known, categories=engine.guidance.categories)
+    decisions, refused = reconcile(facts, list(work.known.values()))
+    lost = answer.problems + dropped + refused
+    return _append(engine, principal, vault, work, decisions, lost, readable=answer.readable), lost
+
+
+def _time(microseconds: int) -> str:
+    return f"{moment(microseconds):%Y-%m-%d %H:%M, %A}"
+
+
+def _restored(value: Any, stand_ins: Pseudonyms) -> Any:
+    if isinstance(value, str):
+        return stand_ins.restore(value)
+    if isinstance(value, dict):
+        return {key: _restored(each, stand_ins) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_restored(each, stand_ins) for each in value]
+    return value
+
+
+def _append(
+    engine: Engine,
+    principal: Principal,
+    vault: Vault,
+    work: _Work,
+    decisions: Sequence[Decision],
+    lost: Counter[str],
+    *,
+    readable: bool,
+) -> list[Derived]:
+    now = engine.clock()
+    kept = [each for each in decisions if each.action == "add"]
+    embeddings = embed(engine, principal, vault, [Message(role="user", text=each.fact.text) for each in kept])
+    records = [_record(now, each.fact, work, embedding) for each, embedding in zip(kept, embeddings, strict=True)]
+
+    def decide(state: State) -> Change[list[Derived]]:
+        events: list[Event] = []
+        results: list[Derived] = []
+        for each, record in zip(kept, records, strict=True):
+            if each.fact.source.id not in state.by_id:
+                # Forgotten while the model was thinking: so is what it said about it.
+                continue
+            replaces = each.replaces if each.replaces is not None and _is_current(state, each.replaces.id) else None
+            by = each.replaced_by if each.replaced_by is not None and each.replaced_by.id in state.by_id else None
+            events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
+            if replaces is not None:
+                until = max(each.fact.valid_from, replaces.said_at + 1)
+                events.append(_superseded(now, principal, replaces.id, record.id, until, each))
+            elif by is not None:
+                events.append(
+                    _superseded(now, principal, record.id, by.id, max(by.said_at, record.timestamp + 1), each)
+                )
+            elif each.fact.valid_to is not None and each.fact.valid_to <= now:
+                until = max(each.fact.valid_to, record.timestamp + 1)
+                events.append(_superseded(now, principal, record.id, record.id, until, each))
+            results.append(
+                Derived(
+                    id=format_id(record.id),
+                    text=record.text,
+                    event="outdated" if by is not None else "added" if replaces is None else _event(each),
+                    replaced=None if replaces is None else format_id(replaces.id),
+                    citations=tuple(map(format_id, record.sources)),
+                )
+            )
+        results += [
+            Derived(id=None, text=each.fact.text, event="duplicate", citations=(format_id(each.fact.source.id),))
+            for each in decisions
+            if each.action == "skip"
+        ]
+        attempts = 1 + max((state.rare.pending[each][1] for each in work.ids if each in state.rare.pending), default=0)
+        events.append(
+            ExtractionEnded(
+                at=now,
+                actor=principal.actor,
+                ids=work.ids,
+                facts=len(kept),
+                dropped={code: count for code, count in lost.items() if count},
+                failure=None if readable else "answer",
+                attempts=attempts,
+                final=readable or attempts >= ATTEMPTS,
+            )
+        )
+        return Change(results, events)
+
+    return vault.transact(decide)
+
+
+def _event(decision: Decision) -> Any:
+    return decision.reason
+
+
+def _superseded(
+    now: int, principal: Principal, item_id: bytes, by: bytes, until: int, decision: Decision
+) -> ItemSuperseded:
+    reason = "supersedes" if decision.reason == "new" else decision.reason
+    return ItemSuperseded(at=now, actor=principal.actor, id=item_id, by=by, until=until, reason=reason)
+
+
+def _is_current(state: State, item_id: bytes) -> bool:
+    row = state.by_id.get(item_id)
+    return row is not None and int(state.rows["valid_to"][row]) == NEVER
+
+
+def _record(now: int, fact: Fact, work: _Work, embedding: Any) -> ItemRecord:
+    channel, scoped = work.records[fact.source.id]
+    # Never above any parent: the message that it cites, and the fact that it changes.
+    parents = [fact.source.trust] if fact.of is None else [fact.source.trust, fact.of.trust]
+    return ItemRecord(
+        id=new_id(now),
+        text=fact.text,
+        timestamp=fact.valid_from,
+        channel=channel,
+        trust=int(derived_trust(parents)),
+        kind=Kind.FACT.value,
+        role=work.roles[fact.source.id],
+        sources=(fact.source.id,),
+        derivation=Derivation(
+            type=fact.kind,
+            subject=fact.subject,
+            categories=fact.categories,
+            confidence=fact.confidence,
+            spans=((0, *fact.span),),
+        ),
+        embedding=embedding,
+        user_id=scoped["user_id"],
+        agent_id=scoped["agent_id"],
+        app_id=scoped["app_id"],
+        run_id=scoped["run_id"],
+    )
+
+
+def _failed(engine: Engine, principal: Principal, vault: Vault, ids: Sequence[bytes], error: TacitaError) -> None:
+    """One more attempt is over. The work stays, unless trying again cannot help."""
+
+    def decide(state: State) -> Change[None]:
+        attempts = 1 + max((state.rare.pending[each][1] for each in ids if each in state.rare.pending), default=0)
+        event = ExtractionEnded(
+            at=engine.clock(),
+            actor=principal.actor,
+            ids=tuple(ids),
+            failure=error.code,
+            attempts=attempts,
+            final=attempts >= ATTEMPTS or error.code in ("access_denied", "blocked"),
+        )
+        return Change(None, [event])
+
+    vault.transact(decide)

@@ -1,0 +1,139 @@
+"""What a model's URI says: `openai:gpt-4.1-mini@https://host/v1?key=env:OPENAI_API_KEY`.
+
+Nothing else decides where words go: the vendors' own environment variables are never read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from tacita.errors import ConfigError
+
+_OPTIONS: Final = frozenset(
+    {
+        "key", "secret", "token", "region", "project", "location", "version", "credentials", "dimensions", "timeout",
+        "attempts", "concurrency", "insecure",
+    }
+)  # fmt: skip
+DEFAULT_URLS: Final[Mapping[str, str]] = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+    "gemini": "https://generativelanguage.googleapis.com",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "cohere": "https://api.cohere.ai/compatibility/v1",
+    "together": "https://api.together.xyz/v1",
+    "ollama": "http://127.0.0.1:11434/v1",
+    "vllm": "http://127.0.0.1:8000/v1",
+    "lmstudio": "http://127.0.0.1:1234/v1",
+}
+_LOCAL: Final = frozenset({"ollama", "vllm", "lmstudio"})
+"""These need no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUri:
+    """A model's address, parsed and checked. Holds references to credentials, never a credential."""
+
+    scheme: str
+    model: str
+    url: str
+    options: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """`scheme:model`, with the host where it is not the vendor's."""
+        usual = DEFAULT_URLS.get(self.scheme)
+        return f"{self.scheme}:{self.model}" + ("" if self.url == usual else f"@{self.host}")
+
+    @property
+    def host(self) -> str:
+        """Host and, if it is not the usual one, port."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether this vendor lets nobody in without one."""
+        return self.scheme not in _LOCAL and self.scheme != "openai-compatible"
+
+    def number(self, option: str, default: float, least: float, most: float) -> float:
+        """A numeric option. Raises ConfigError."""
+        given = self.options.get(option)
+        if given is None:
+            return default
+        try:
+            value = float(given)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise ConfigError(f"model {self.name}: {option} is a number from {least:g} to {most:g}")
+        return value
+
+
+def parse(uri: str) -> ModelUri:
+    """Take a URI apart. Raises ConfigError, never quoting an option's value."""
+    scheme, _, rest = uri.partition(":")
+    rest, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        raise ConfigError(f"model {scheme}: unknown options ({len(unknown)}); known are {', '.join(sorted(_OPTIONS))}")
+    for option in ("key", "secret", "token", "credentials"):
+        _check_reference(scheme, option, options.get(option))
+    # A model's name may hold "@" (Vertex versions); a URL begins after the last one that is followed by a scheme.
+    at = max(rest.rfind("@https://"), rest.rfind("@http://"))
+    model, url = (rest, "") if at < 0 else (rest[:at], rest[at + 1 :])
+    if not model or not model.isprintable() or any(char.isspace() for char in model):
+        raise ConfigError(f"a model is named as {scheme}:MODEL")
+    url = (url or _usual_url(scheme, options)).rstrip("/")
+    _check_url(scheme, url, insecure=options.get("insecure") == "yes")
+    return ModelUri(scheme, model, url, options)
+
+
+def _check_reference(scheme: str, option: str, value: str | None) -> None:
+    if value is None or (option == "credentials" and value == "default"):
+        return
+    if value.partition(":")[0] not in ("env", "file", "keyring") or not value.partition(":")[2]:
+        raise ConfigError(
+            f"model {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or keyring:SERVICE/NAME"
+        )
+
+
+def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
+    if scheme == "bedrock":
+        if not options.get("region"):
+            raise ConfigError("model bedrock: name the region, as in bedrock:MODEL?region=eu-central-1")
+        return f"https://bedrock-runtime.{options['region']}.amazonaws.com"
+    if scheme == "vertex":
+        if not options.get("project") or not options.get("location"):
+            raise ConfigError("model vertex: name project and location, as in vertex:MODEL?project=P&location=L")
+        location = options["location"]
+        return "https://aiplatform.googleapis.com" if location == "global" else (
+            f"https://{location}-aiplatform.googleapis.com"
+        )  # fmt: skip
+    if scheme not in DEFAULT_URLS:
+        raise ConfigError(f"model {scheme}: name its address, as in {scheme}:MODEL@https://HOST/v1")
+    return DEFAULT_URLS[scheme]
+
+
+def _check_url(scheme: str, url: str, *, insecure: bool) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"model {scheme}: its address is https://HOST/...")
+    if parts.username or parts.password:
+        raise ConfigError(f"model {scheme}: no credentials in its address; write key=env:NAME")
+    if parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname):
+        raise ConfigError(
+            f"model {scheme}: words go over TLS; use https, or say insecure=yes if you mean plain http to {parts.hostname}"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
