@@ -299,8 +299,8 @@ def build(
         if isinstance(given, str):
             _refuse_literal_secrets({name: given})
     try:
-        opened_embedder = _build_embedder(settings, embedder)
-        opened_model = _build_model(settings, model)
+        opened_embedder = _build_embedder(settings, embedder, owned)
+        opened_model = _build_model(settings, model, owned)
         chosen_store = store if store is not None else settings.store
         in_memory = isinstance(chosen_store, str) and registry.split(chosen_store)[0] == "memory"
         if in_memory:
@@ -344,7 +344,7 @@ def _build_file(
 
 
 def _build_embedder(
-    settings: Settings, given: str | Embedder | RemoteEmbedder | None
+    settings: Settings, given: str | Embedder | RemoteEmbedder | None, owned: list[Callable[[], None]]
 ) -> Embedder | RemoteEmbedder | None:
     if given is not None and not isinstance(given, str):
         if not isinstance(given, Embedder | RemoteEmbedder):
@@ -353,16 +353,20 @@ def _build_embedder(
     uri = given or settings.embedder
     scheme = registry.split(uri)[0]
     factory = registry.lookup("embedders", scheme, settings.plugins.allow)
-    opened: Embedder | RemoteEmbedder | None
+    opened: Any
     if scheme in registry.REMOTE_EMBEDDERS:
         opened = factory(uri, _secrets_of(uri))
+        owned.append(opened.close)
     else:
         opened = factory(uri, models_dir=settings.models)
-    return opened
+    found: Embedder | RemoteEmbedder | None = opened
+    return found
 
 
 def _build_model(
-    settings: Settings, given: str | LanguageModel | Callable[[str, str], str] | None
+    settings: Settings,
+    given: str | LanguageModel | Callable[[str, str], str] | None,
+    owned: list[Callable[[], None]],
 ) -> LanguageModel | None:
     if isinstance(given, LanguageModel):
         return given
@@ -376,8 +380,10 @@ def _build_model(
     if uri is None or uri == "none":
         return None
     factory = registry.lookup("models", registry.split(uri)[0], settings.plugins.allow)
-    opened: LanguageModel = factory(uri, _secrets_of(uri))
-    return opened
+    opened: Any = factory(uri, _secrets_of(uri))
+    owned.append(opened.close)
+    found: LanguageModel = opened
+    return found
 
 
 def _secrets_of(uri: str) -> Callable[[str], str]:

@@ -36,23 +36,24 @@ class _Confined(httpx2.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
-def _http(uri: ModelUri, timeout: float) -> httpx2.AsyncClient:
+def open_http(uri: ModelUri, timeout: float) -> httpx2.AsyncClient:
+    """The HTTP client of one model. Belongs to one event loop; whoever opens it closes it."""
     return httpx2.AsyncClient(transport=_Confined(uri.host), timeout=timeout, trust_env=False, follow_redirects=False)
 
 
-def _openai(uri: ModelUri, secret: Secret, timeout: float) -> Any:
+def _openai(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClient) -> Any:
     from openai import AsyncOpenAI
     from pydantic_ai.providers.openai import OpenAIProvider
 
     key = secret("key") if uri.needs_key or "key" in uri.options else NO_KEY
     client = AsyncOpenAI(
-        api_key=key, base_url=uri.url, max_retries=0, timeout=timeout, http_client=_http(uri, timeout),
+        api_key=key, base_url=uri.url, max_retries=0, timeout=timeout, http_client=http,
         organization="", project="",
     )  # fmt: skip
     return OpenAIProvider(openai_client=client)
 
 
-def _azure(uri: ModelUri, secret: Secret, timeout: float) -> Any:
+def _azure(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClient) -> Any:
     from openai import AsyncAzureOpenAI
     from pydantic_ai.providers.azure import AzureProvider
 
@@ -62,18 +63,16 @@ def _azure(uri: ModelUri, secret: Secret, timeout: float) -> Any:
         api_version=uri.options.get("version", "2024-10-21"),
         max_retries=0,
         timeout=timeout,
-        http_client=_http(uri, timeout),
+        http_client=http,
     )
     return AzureProvider(openai_client=client)
 
 
-def _anthropic(uri: ModelUri, secret: Secret, timeout: float) -> Any:
+def _anthropic(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClient) -> Any:
     from anthropic import AsyncAnthropic
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(
-        api_key=secret("key"), base_url=uri.url, max_retries=0, timeout=timeout, http_client=_http(uri, timeout)
-    )
+    client = AsyncAnthropic(api_key=secret("key"), base_url=uri.url, max_retries=0, timeout=timeout, http_client=http)
     return AnthropicProvider(anthropic_client=client)
 
 
@@ -87,6 +86,8 @@ def _bedrock(uri: ModelUri, secret: Secret, timeout: float) -> Any:
         connect_timeout=min(10.0, timeout),
         retries={"total_max_attempts": 1},
         proxies={},
+        # Named, or a bearer token in the environment would take the place of the keys that the URI names.
+        signature_version="v4",
         ignore_configured_endpoint_urls=True,
     )
     session = boto3.Session(
@@ -99,14 +100,14 @@ def _bedrock(uri: ModelUri, secret: Secret, timeout: float) -> Any:
     return BedrockProvider(bedrock_client=client)
 
 
-def _google(uri: ModelUri, secret: Secret, timeout: float) -> Any:
+def _google(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClient) -> Any:
     from google.genai import Client, types
     from pydantic_ai.providers.google import GoogleProvider
 
     options = types.HttpOptions(
         base_url=uri.url,
         timeout=int(timeout * 1000),
-        httpx_async_client=_http(uri, timeout),
+        httpx_async_client=http,
         retry_options=types.HttpRetryOptions(attempts=1),
     )
     if uri.scheme == "gemini":
@@ -143,12 +144,12 @@ def _google_credentials(uri: ModelUri, secret: Secret) -> Any:
     return service_account.Credentials.from_service_account_info(described, scopes=scopes)  # type: ignore[no-untyped-call]
 
 
-def open_model(uri: ModelUri, secret: Secret, timeout: float) -> Model:
+def open_model(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClient) -> Model:
     """The library's model behind a URI."""
     if uri.scheme == "anthropic":
         from pydantic_ai.models.anthropic import AnthropicModel
 
-        return AnthropicModel(uri.model, provider=_anthropic(uri, secret, timeout))
+        return AnthropicModel(uri.model, provider=_anthropic(uri, secret, timeout, http))
     if uri.scheme == "bedrock":
         from pydantic_ai.models.bedrock import BedrockConverseModel
 
@@ -156,14 +157,14 @@ def open_model(uri: ModelUri, secret: Secret, timeout: float) -> Model:
     if uri.scheme in ("gemini", "vertex"):
         from pydantic_ai.models.google import GoogleModel
 
-        return GoogleModel(uri.model, provider=_google(uri, secret, timeout))
+        return GoogleModel(uri.model, provider=_google(uri, secret, timeout, http))
     from pydantic_ai.models.openai import OpenAIChatModel
 
-    provider = _azure(uri, secret, timeout) if uri.scheme == "azure" else _openai(uri, secret, timeout)
+    provider = _azure(uri, secret, timeout, http) if uri.scheme == "azure" else _openai(uri, secret, timeout, http)
     return OpenAIChatModel(uri.model, provider=provider)
 
 
-def open_embedding_model(uri: ModelUri, secret: Secret, timeout: float) -> EmbeddingModel:
+def open_embedding_model(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClient) -> EmbeddingModel:
     """The same for an embedder."""
     if uri.scheme == "bedrock":
         from pydantic_ai.embeddings.bedrock import BedrockEmbeddingModel
@@ -172,10 +173,10 @@ def open_embedding_model(uri: ModelUri, secret: Secret, timeout: float) -> Embed
     if uri.scheme in ("gemini", "vertex"):
         from pydantic_ai.embeddings.google import GoogleEmbeddingModel
 
-        return GoogleEmbeddingModel(uri.model, provider=_google(uri, secret, timeout))
+        return GoogleEmbeddingModel(uri.model, provider=_google(uri, secret, timeout, http))
     if uri.scheme == "anthropic":
         raise ConfigError("anthropic has no embedders")
     from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
 
-    provider = _azure(uri, secret, timeout) if uri.scheme == "azure" else _openai(uri, secret, timeout)
+    provider = _azure(uri, secret, timeout, http) if uri.scheme == "azure" else _openai(uri, secret, timeout, http)
     return OpenAIEmbeddingModel(uri.model, provider=provider)

@@ -32,11 +32,19 @@ class _Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self.pid = os.getpid()
-        Thread(target=self._loop.run_forever, name="tacita-models", daemon=True).start()
+        self._thread = Thread(target=self._loop.run_forever, name="tacita-models", daemon=True)
+        self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """The result of `work`, which is cancelled when the time is over."""
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, timeout), self._loop).result()
+
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Run `last` and stop."""
+        self.run(last, 5.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 class _Remote:
@@ -52,6 +60,7 @@ class _Remote:
         self._lock = Lock()
         self._loop: _Loop | None = None
         self._client: Any = None
+        self._http: Any = None
         _check_credentials(self._uri)
 
     @property
@@ -83,7 +92,10 @@ class _Remote:
         with self._lock:
             if self._loop is None or self._loop.pid != os.getpid():
                 try:
-                    self._client = self._open()
+                    from tacita.models.remote.clients import open_http
+
+                    self._http = open_http(self._uri, self._timeout)
+                    self._client = self._open(self._http)
                 except ImportError as error:
                     raise ConfigError(
                         f"model {self.name} needs the libraries of the extra: pip install 'tacita[models]' "
@@ -92,17 +104,25 @@ class _Remote:
                 self._loop = _Loop()
             return self._client, self._loop
 
-    def _open(self) -> Any:
+    def _open(self, http: Any) -> Any:
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of connections. The next call opens new ones. Not for use beside a call that is under way."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+            if loop is not None and loop.pid == os.getpid():
+                loop.close(self._http.aclose())
+            self._client = self._http = None
 
 
 class RemoteModel(_Remote):
     """A language model elsewhere."""
 
-    def _open(self) -> Any:
+    def _open(self, http: Any) -> Any:
         from tacita.models.remote.clients import open_model
 
-        return open_model(self._uri, self._secret, self._timeout)
+        return open_model(self._uri, self._secret, self._timeout, http)
 
     def complete(self, prompt: Disclosed, /) -> str:
         """The answer's text. Raises ModelError (retryable when it may pass), ConfigError."""
@@ -119,7 +139,7 @@ class RemoteModel(_Remote):
             response = await model_request(
                 client,
                 [request],
-                model_settings=ModelSettings(temperature=0.0, max_tokens=_TOKENS, timeout=self._timeout),
+                model_settings=ModelSettings(temperature=0.0, max_tokens=_TOKENS),
                 instrument=False,
             )
             return "".join(part.content for part in response.parts if isinstance(part, TextPart))
@@ -141,10 +161,10 @@ class RemoteEmbedding(_Remote):
         """As the URI says."""
         return self._dimensions
 
-    def _open(self) -> Any:
+    def _open(self, http: Any) -> Any:
         from tacita.models.remote.clients import open_embedding_model
 
-        return open_embedding_model(self._uri, self._secret, self._timeout)
+        return open_embedding_model(self._uri, self._secret, self._timeout, http)
 
     def embed_disclosed(self, texts: Disclosed, /) -> NDArray[np.float32]:
         """Unit rows, shape (texts, dimensions). Raises ModelError, ConfigError."""
@@ -203,7 +223,9 @@ def _mapped(name: str, error: BaseException) -> Exception:
         return ModelError(f"model {name}: refused the request (HTTP {status})")
     if isinstance(error, OSError) or "Connection" in kind or "Transport" in kind or "Protocol" in kind:
         return Transient(f"cannot be reached ({kind})")
-    return Transient(f"gave no answer ({kind})") if "Unexpected" in kind else ModelError(f"model {name} failed: {kind}")
+    if "Unexpected" in kind or kind == "ModelAPIError":
+        return Transient(f"gave no usable answer ({kind})")
+    return ModelError(f"model {name} failed: {kind}")
 
 
 def _retry_after(error: BaseException) -> float | None:
