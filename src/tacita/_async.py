@@ -401,6 +401,7 @@ class AsyncMemory:
         agent_id: str | None = None,
         app_id: str | None = None,
         run_id: str | None = None,
+        infer: bool = False,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> ImportReport:
         """Add the messages of a file. Streaming, resumable and idempotent: importing again adds nothing twice."""
@@ -411,6 +412,7 @@ class AsyncMemory:
             agent_id=agent_id,
             app_id=app_id,
             run_id=run_id,
+            infer=infer,
             progress=progress,
         )
 

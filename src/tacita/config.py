@@ -209,8 +209,9 @@ def _refuse_literal_secrets(values: Mapping[str, Any]) -> None:
     for name in _URI_FIELDS:
         value = values.get(name)
         if isinstance(value, str) and _LITERAL_SECRET.search(value):
+            written = "...?key=env:NAME" if name in ("model", "embedder") else "env:NAME"
             raise ConfigError(
-                f'the setting {name} holds a literal secret; put it into a variable and write {name} = "env:NAME"'
+                f'the setting {name} holds a literal secret; put it into a variable and write {name} = "{written}"'
             )
 
 
@@ -229,20 +230,6 @@ class Parts:
     def close(self) -> None:
         for close in self.owned:
             close()
-
-    def egress(self) -> list[dict[str, Any]]:
-        """Every host that this configuration may contact, and what kind of data goes there."""
-        entries: list[dict[str, Any]] = []
-        told = f"personal data: {self.settings.disclosure.pii}; secrets: masked"
-        if self.model is not None:
-            what = "messages of an add with infer, and related facts"
-            entries += [_entry("model", self.model.name, host, what, told) for host in self.model.hosts]
-            if not self.model.hosts:
-                entries.append(_entry("model", self.model.name, "in this process", what, told))
-        if isinstance(self.embedder, RemoteEmbedder):
-            what = "every text that is kept, and every query"
-            entries += [_entry("embedder", self.embedder.name, host, what, told) for host in self.embedder.hosts]
-        return entries
 
     def describe(self) -> dict[str, Any]:
         """What `doctor` shows. No content and no secret."""
@@ -265,8 +252,35 @@ class Parts:
             "embedder": "none" if self.embedder is None else self.embedder.name,
             "guard": self.settings.guard,
             "model": "none" if self.model is None else self.model.name,
-            "egress": self.egress(),
+            "egress": _manifest(self.settings, self.embedder, self.model),
         }
+
+
+def egress(settings: Settings, *, embedder: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
+    """Every host that a configuration may contact, and what kind of data goes there. Opens and contacts nothing.
+
+    Raises ConfigError for a model that is not described as it must be.
+    """
+    owned: list[Callable[[], None]] = []
+    uri = embedder or settings.embedder
+    remote = registry.split(uri)[0] in registry.REMOTE_EMBEDDERS
+    found = _build_embedder(settings, uri, owned) if remote else None
+    return _manifest(settings, found, _build_model(settings, model, owned))
+
+
+def _manifest(
+    settings: Settings, embedder: Embedder | RemoteEmbedder | None, model: LanguageModel | None
+) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    told = f"personal data: {settings.disclosure.pii}; secrets: masked"
+    if model is not None:
+        what = "messages of an add with infer, and related facts"
+        for host in model.hosts or ("a function in this process",):
+            entries.append(_entry("model", model.name, host, what, told))
+    if isinstance(embedder, RemoteEmbedder):
+        what = "every text that is kept, and every query"
+        entries += [_entry("embedder", embedder.name, host, what, told) for host in embedder.hosts]
+    return entries
 
 
 def _entry(role: str, name: str, host: str, data: str, policy: str) -> dict[str, Any]:

@@ -396,6 +396,8 @@ class ImportReport(Value, frozen=True, kw_only=True):
     unchanged: int
     bad_lines: tuple[tuple[int, str], ...]
     """(line number from 1, reason without content)."""
+    extraction: Extraction | None = None
+    """With `infer=True`: the facts."""
 
 
 class VaultProblem(Value, frozen=True, kw_only=True):

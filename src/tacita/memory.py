@@ -19,7 +19,7 @@ from tacita.flows import forget, inspect, parse, prompt, recall, remember, telli
 from tacita.flows.engine import Clock, Engine, subject_of, system_clock
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
-from tacita.flows.infer import process
+from tacita.flows.infer import combined, process
 from tacita.flows.worker import Worker
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
@@ -457,12 +457,14 @@ class Memory:
         agent_id: str | None = None,
         app_id: str | None = None,
         run_id: str | None = None,
+        infer: bool = False,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> ImportReport:
         """Add the messages of a file. Streaming, resumable and idempotent: importing again adds nothing twice.
 
         Args:
             records: a path (OpenAI-style JSONL, ChatGPT export, LoCoMo, transcript, Tacita export) or parsed records.
+            infer: draw facts from new messages with the language model, when all are in.
             progress: called with (records done, None).
 
         The ids given here go before those of the file.
@@ -470,10 +472,20 @@ class Memory:
         self._usable()
         self._principal.require(Permission.WRITE)
         ids = _ids(user_id, agent_id, app_id, run_id)
+        if infer and self._engine.model is None:
+            raise InvalidInput("infer=True needs a language model, and none is configured; see docs/how-to/models.md")
         from tacita.importers import read  # loaded only by those who import files
 
         entries = read(Path(records)) if isinstance(records, str | os.PathLike) else records
-        return inspect.import_records(self._engine, self._principal, entries, ids, progress)
+        report, subjects = inspect.import_records(self._engine, self._principal, entries, ids, progress, extract=infer)
+        if not infer:
+            return report
+        if self._worker is not None:
+            for scope in subjects:
+                self._worker.wake(self._principal, scope)
+            return structs.replace(report, extraction=Extraction(pending=report.added))
+        extractions = [process(self._engine, self._principal, scope) for scope in subjects]
+        return structs.replace(report, extraction=combined(extractions))
 
     def verify(
         self,

@@ -55,6 +55,10 @@ class AddRequest(Request, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
 
+class ConsentRequest(Request, frozen=True, kw_only=True):
+    models: bool | None = None
+
+
 class SearchRequest(Request, frozen=True, kw_only=True):
     query: str
     filters: dict[str, Any] | None = None
@@ -117,6 +121,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         operation.name: operation
         for operation in (
             _operation("add", AddRequest, Permission.WRITE, "keep messages"),
+            _operation("extract", Request, Permission.WRITE, "draw facts from what is pending"),
+            _operation("consent", ConsentRequest, Permission.WRITE, "whether models elsewhere may be told"),
             _operation("search", SearchRequest, Permission.READ, "find the best items for a question"),
             _operation("context", ContextRequest, Permission.READ, "a block of memories for a prompt"),
             _operation("get", ItemRequest, Permission.READ, "one item"),

@@ -13,7 +13,7 @@ from tacita.vault.vault import Change
 
 
 def delete(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -> DeleteReceipt:
-    """Remove an item: its snapshot, the ciphertext of every version, and its place in RAM.
+    """Remove an item and what was derived from it: snapshot, ciphertext of every version, and the places in RAM.
 
     Raises StoreError when the store still holds any of it afterwards: nothing is reported deleted that still exists.
     """
@@ -25,19 +25,44 @@ def delete(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -
     now = engine.clock()
     parts = engine.store.drop_snapshots(vault.keys.vault_id)
 
-    def decide(state: State) -> Change[list[int]]:
-        seqs = event_seqs(state, row_of(state, scope, item_id))
-        event = ItemDeleted(at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, purged=tuple(seqs))
-        return Change(seqs, [event], seqs)
+    def decide(state: State) -> Change[tuple[list[bytes], list[int]]]:
+        row_of(state, scope, item_id)
+        gone = with_descendants(state, item_id)
+        events, purged = [], []
+        for each in gone:
+            seqs = event_seqs(state, state.by_id[each])
+            purged += seqs
+            events.append(
+                ItemDeleted(at=now, actor=principal.actor, purpose=principal.purpose, id=each, purged=tuple(seqs))
+            )
+        return Change((gone, purged), events, purged)
 
-    purged = vault.transact(decide)
+    gone, purged = vault.transact(decide)
     remaining = [row.seq for row in engine.store.fetch(vault.keys.vault_id, purged) if row.sealed is not None]
     if remaining or engine.store.read_snapshot(vault.keys.vault_id) is not None:
         raise StoreError(f"vault {vault.keys.name}: {len(remaining)} events of a deleted item are still stored")
-    engine.audit.record(principal.actor, "delete", vault_id=vault.keys.vault_id, items=1, purpose=principal.purpose)
-    return DeleteReceipt(
-        ids=(format_id(item_id),), events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now)
+    engine.audit.record(
+        principal.actor, "delete", vault_id=vault.keys.vault_id, items=len(gone), purpose=principal.purpose
     )
+    return DeleteReceipt(
+        ids=tuple(map(format_id, gone)), events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now)
+    )
+
+
+def with_descendants(state: State, item_id: bytes) -> list[bytes]:
+    """An item and everything that was derived from it, directly or through others."""
+    children: dict[bytes, list[bytes]] = {}
+    for row, sources in state.rare.sources.items():
+        for source in sources:
+            children.setdefault(source, []).append(state.ids[row])
+    found = {item_id: None}
+    waiting = [item_id]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found and child in state.by_id:
+                found[child] = None
+                waiting.append(child)
+    return list(found)
 
 
 def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:

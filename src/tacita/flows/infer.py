@@ -50,8 +50,8 @@ class _Work:
     """One prompt's worth of messages."""
 
     sources: dict[str, Source]
-    records: dict[bytes, tuple[str, dict[str, str | None]]]
-    """Id -> (channel, labels of its scope)."""
+    records: dict[bytes, tuple[str, dict[str, str | None], int]]
+    """Id -> (channel, labels of its scope, expiry)."""
     roles: dict[bytes, str]
     known: dict[str, Known]
 
@@ -99,6 +99,19 @@ def process(engine: Engine, principal: Principal, scope: Scope, *, only: Sequenc
     return Extraction(facts=tuple(facts), dropped=dict(dropped), pending=pending, failure=failure)
 
 
+def combined(extractions: Sequence[Extraction]) -> Extraction:
+    """Several extractions told as one."""
+    dropped: Counter[str] = Counter()
+    for each in extractions:
+        dropped.update(each.dropped)
+    return Extraction(
+        facts=tuple(fact for each in extractions for fact in each.facts),
+        dropped=dict(dropped),
+        pending=sum(each.pending for each in extractions),
+        failure=next((each.failure for each in extractions if each.failure), None),
+    )
+
+
 def _next(engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: Sequence[bytes] | None) -> _Work | None:
     with vault.lock:
         state = vault.state
@@ -126,7 +139,7 @@ def _next(engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: S
                 state.name_of(int(values["name"])),
             )
             scoped = {field: state.name_of(int(values[field])) for field in ("user_id", "agent_id", "app_id", "run_id")}
-            records[item_id] = (state.name_of(int(values["channel"])) or "", scoped)
+            records[item_id] = (state.name_of(int(values["channel"])) or "", scoped, int(values["expires_at"]))
             roles[item_id] = state.name_of(int(values["role"])) or "user"
         known = {f"f{number}": each for number, each in enumerate(_related(engine, state, scope, chosen), 1)}
     return _Work(sources, records, roles, known)
@@ -296,7 +309,7 @@ def _is_current(state: State, item_id: bytes) -> bool:
 
 
 def _record(now: int, fact: Fact, work: _Work, embedding: Any) -> ItemRecord:
-    channel, scoped = work.records[fact.source.id]
+    channel, scoped, expiry = work.records[fact.source.id]
     # Never above any parent: the message that it cites, and the fact that it changes.
     parents = [fact.source.trust] if fact.of is None else [fact.source.trust, fact.of.trust]
     return ItemRecord(
@@ -316,6 +329,8 @@ def _record(now: int, fact: Fact, work: _Work, embedding: Any) -> ItemRecord:
             spans=((0, *fact.span),),
         ),
         embedding=embedding,
+        # What was derived lives no longer than what it was derived from.
+        expires_at=None if expiry == NEVER else expiry,
         user_id=scoped["user_id"],
         agent_id=scoped["agent_id"],
         app_id=scoped["app_id"],

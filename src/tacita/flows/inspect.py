@@ -201,9 +201,15 @@ def import_records(
     records: Iterable[ImportRecord | BadLine],
     ids: Mapping[str, str | None],
     progress: Progress = no_progress,
-) -> ImportReport:
-    """Add a stream of records in batches, each durable before the next is read. `ids` go before the file's own."""
+    *,
+    extract: bool = False,
+) -> tuple[ImportReport, list[Scope]]:
+    """Add a stream of records in batches, each durable before the next is read. `ids` go before the file's own.
+
+    Returns what was done, and the subjects to whom it was done.
+    """
     added = unchanged = done = 0
+    subjects: dict[Scope, None] = {}
     bad: list[tuple[int, str]] = []
     given = {field: value for field, value in ids.items() if value is not None}
 
@@ -232,18 +238,27 @@ def import_records(
                 bad.append((first_line, f"{error} ({len(batch)} messages)"))
                 continue
             if kept:
-                result = _add_kept(engine, principal, scope, kept, first_line, bad)
+                result = _add_kept(engine, principal, scope, kept, first_line, bad, extract=extract)
+                subject = subject_of(scope)
+                subjects[Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id})] = None
                 added += sum(one == "added" for one in result)
                 unchanged += sum(one == "unchanged" for one in result)
             progress(done, None)
-    return ImportReport(added=added, unchanged=unchanged, bad_lines=tuple(bad))
+    return ImportReport(added=added, unchanged=unchanged, bad_lines=tuple(bad)), list(subjects)
 
 
 def _add_kept(
-    engine: Engine, principal: Principal, scope: Scope, kept: list[Any], line: int, bad: list[tuple[int, str]]
+    engine: Engine,
+    principal: Principal,
+    scope: Scope,
+    kept: list[Any],
+    line: int,
+    bad: list[tuple[int, str]],
+    *,
+    extract: bool,
 ) -> list[str]:
     try:
-        result = remember.add(engine, principal, scope, kept, channel=remember.IMPORT)
+        result = remember.add(engine, principal, scope, kept, channel=remember.IMPORT, extract=extract)
     except CallerError as error:
         bad.append((line, f"{error} ({len(kept)} messages not added)"))
         return []

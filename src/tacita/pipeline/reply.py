@@ -57,16 +57,16 @@ def read(answer: str) -> Reply:
 
 def _complete(text: str) -> list[Any] | None:
     """The entries of the first JSON value in the text that holds a list of facts; None if there is none."""
-    for value, _ in _values(text):
+    for value, whole in _values(text):
         if isinstance(value, dict):
             for key in _LIST_KEYS:
                 if isinstance(value.get(key), list):
                     return list(value[key])
                 if isinstance(value.get(key), dict):
                     return [value[key]]
-            if isinstance(value.get("text"), str) or isinstance(value.get("fact"), str):
+            if whole and isinstance(value.get("text", value.get("fact")), str):
                 return [value]
-        elif isinstance(value, list) and all(isinstance(each, dict | str) for each in value):
+        elif whole and isinstance(value, list) and all(isinstance(each, dict | str) for each in value):
             return value
     return None
 
@@ -82,10 +82,10 @@ def _salvaged(text: str) -> Iterator[Any]:
             yield value
 
 
-def _values(text: str) -> Iterator[tuple[Any, int]]:
-    """JSON objects and lists in a text, outermost first, with where they end. Linear: what failed is not tried twice."""
+def _values(text: str) -> Iterator[tuple[Any, bool]]:
+    """JSON objects and lists in a text, and whether each is whole: not the inside of one that could not be read."""
     decoder = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_first_wins, strict=False)
-    at, tried = 0, 0
+    at, tried, whole = 0, 0, True
     while tried < 4 * limits.FACTS:
         starts = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
         if not starts:
@@ -95,10 +95,10 @@ def _values(text: str) -> Iterator[tuple[Any, int]]:
         try:
             value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            at = start + 1
+            at, whole = start + 1, False
             continue
         if _depth(value) <= _DEPTH:
-            yield value, end
+            yield value, whole
         at = end
 
 

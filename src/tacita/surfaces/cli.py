@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from tacita import __version__
-from tacita.config import Settings
+from tacita.config import Settings, egress
 from tacita.errors import InvalidInput, TacitaError
 from tacita.operations import ERROR_TABLE, Response, execute, mapping_of, stream
 from tacita.surfaces.render import show
@@ -43,6 +43,7 @@ class _Options:
     home: Path | None = None
     config: Path | None = None
     embedder: str | None = None
+    model: str | None = None
     json: bool = False
 
 
@@ -71,12 +72,13 @@ def _global(
     home: Annotated[Path | None, typer.Option(help="Folder for data and keys.")] = None,
     config: Annotated[Path | None, typer.Option(help="Config file, TOML or JSON.")] = None,
     embedder: Annotated[str | None, typer.Option(help="local:minilm, onnx:FOLDER or none.")] = None,
+    model: Annotated[str | None, typer.Option(help="Language model for facts, openai:NAME?key=env:VAR.")] = None,
     as_json: Json = False,
     _: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    options.home, options.config, options.embedder, options.json = home, config, embedder, as_json
+    options.home, options.config, options.embedder, options.model, options.json = home, config, embedder, model, as_json
 
 
 def _console() -> Console:
@@ -91,7 +93,7 @@ def _say(words: str) -> None:
 def _memory(*, embedder: str | None = None) -> Iterator[Any]:
     from tacita.memory import Memory
 
-    memory = Memory(settings=_settings(), embedder=embedder or options.embedder)
+    memory = Memory(settings=_settings(), embedder=embedder or options.embedder, model=options.model)
     try:
         yield memory
     finally:
@@ -178,6 +180,7 @@ def add(
     timestamp: Annotated[str | None, typer.Option(help="When (ISO 8601).")] = None,
     expires_at: Annotated[str | None, typer.Option(help="Delete it then (ISO 8601).")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key adds nothing twice.")] = None,
+    infer: Annotated[bool, typer.Option("--infer", help="Draw facts from it with the language model.")] = False,
     as_json: Json = False,
 ) -> None:
     """Keep one message."""
@@ -192,8 +195,35 @@ def add(
         timestamp=timestamp,
         expires_at=expires_at,
         idempotency_key=idempotency_key,
+        infer=infer or None,
         **_ids(user, agent, app_id, run),
     )
+
+
+@app.command()
+def extract(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False) -> None:
+    """Draw facts from messages that still wait for it, because the model failed or was not asked yet."""
+    response = _do("extract", as_json, **_ids(user, agent, app_id, run))
+    if response.data["failure"]:
+        raise typer.Exit(mapping_exit("ModelError"))
+
+
+@app.command()
+def consent(
+    models: Annotated[
+        bool | None, typer.Option("--models/--no-models", help="Whether models elsewhere may be told; none: ask.")
+    ] = None,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Record whether models elsewhere may be told about somebody, or show what is recorded."""
+    with _memory(embedder="none") as memory:
+        recorded = execute(memory, "consent", {"models": models, **_ids(user, agent, app_id, run)})
+    shown = Response("consent", {"models": recorded.data})
+    show(shown, as_json=as_json or options.json, console=_console())
 
 
 @app.command()
@@ -359,11 +389,12 @@ def import_file(
     agent: Agent = None,
     app_id: App = None,
     run: Run = None,
+    infer: Annotated[bool, typer.Option("--infer", help="Draw facts from them with the language model.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring messages in. Importing again adds nothing twice; bad lines are reported and the rest is kept."""
     with _memory() as memory, _progress("importing") as progress:
-        report = memory.import_(file, progress=progress, **_ids(user, agent, app_id, run))
+        report = memory.import_(file, infer=infer, progress=progress, **_ids(user, agent, app_id, run))
     show(Response("import", msgspec.to_builtins(report.to_dict())), as_json=as_json or options.json, console=_console())
     if report.bad_lines:
         raise typer.Exit(1)
@@ -405,6 +436,7 @@ def doctor(as_json: Json = False) -> None:
     with _memory(embedder="none") as memory:
         facts = memory.describe()
     facts["embedder"] = options.embedder or settings.embedder
+    facts["egress"] = egress(settings, embedder=options.embedder, model=options.model)
     facts["models"] = [msgspec.to_builtins(status, enc_hook=str) for status in models_status(settings.models)]
     if facts["key_on_same_disk"]:
         facts["advice"] = "the root key lies on the same disk as the data: move it (docs/how-to/keys.md)"
@@ -417,6 +449,19 @@ def doctor(as_json: Json = False) -> None:
 def config_show(as_json: Json = False) -> None:
     """Each setting with its value and where that came from."""
     show(Response("config", _settings().explain()), as_json=as_json or options.json, console=_console())
+
+
+@config_app.command("explain")
+def config_explain(as_json: Json = False) -> None:
+    """The same as `show`."""
+    config_show(as_json)
+
+
+@config_app.command("egress")
+def config_egress(as_json: Json = False) -> None:
+    """Every host that this configuration may contact, and what kind of data goes there."""
+    found = egress(_settings(), embedder=options.embedder, model=options.model)
+    show(Response("egress", found), as_json=as_json or options.json, console=_console())
 
 
 @config_app.command("path")

@@ -55,13 +55,25 @@ def _doctor(data: Any, console: Console) -> None:
         f"{one['mode']}  {one['path']}{'' if one['private'] else '  OPEN TO OTHERS'}" for one in data["files"]
     ]
     shown["files"] = "\n".join(shown["files"]) or "-"
-    shown["egress"] = ", ".join(data["egress"]) or "nothing leaves this machine"
+    shown["egress"] = "\n".join(map(_egress_line, data["egress"])) or "nothing leaves this machine"
     shown["models"] = "\n".join(
         f"{one['uri']}: {'present' if one['present'] else 'missing'}"
         f"{', checked' if one['verified'] else ''}{', ' + str(one['path']) if one['path'] else ''}"
         for one in data["models"]
     )
     _fields(shown, console)
+
+
+def _egress_line(entry: Any) -> str:
+    policy = f" ({entry['policy']})" if entry["policy"] else ""
+    return f"{entry['host']}: {entry['role']} {entry['name']}, {entry['data']}{policy}"
+
+
+def _egress(data: Any, console: Console) -> None:
+    for entry in data:
+        console.print(Text(_egress_line(entry)))
+    if not data:
+        console.print("nothing leaves this machine")
 
 
 def _hits(data: Any, console: Console) -> None:
@@ -116,6 +128,21 @@ def _context(data: Any, console: Console) -> None:
 def _added(data: Any, console: Console) -> None:
     for result in data["results"]:
         console.print(Text(f"{result['event']:10s}{result['id']}"))
+    if data.get("extraction"):
+        _extraction(data["extraction"], console)
+
+
+def _extraction(data: Any, console: Console) -> None:
+    for fact in data["facts"]:
+        line = Text(f"  {fact['event']:11s} ", style="dim")
+        line.append(fact["text"])
+        if fact["id"]:
+            line.append(f"  ({fact['id']})", style="dim")
+        console.print(line)
+    for code, count in data["dropped"].items():
+        console.print(Text(f"  dropped     {count} ({code})", style="yellow"))
+    if data["failure"]:
+        console.print(Text(f"  the model failed ({data['failure']}); {data['pending']} messages wait", style="yellow"))
 
 
 _PEOPLE = {
@@ -125,4 +152,6 @@ _PEOPLE = {
     "history": _history,
     "context": _context,
     "add": _added,
+    "egress": _egress,
+    "extract": _extraction,
 }

@@ -20,6 +20,8 @@ Secret = Callable[[str], str]
 """From an option's name to the credential that it refers to. Called late; raises ConfigError."""
 
 NO_KEY: Final = "not-needed"
+_TELLING: Final = ("x-stainless-", "openai-organization", "openai-project", "x-goog-api-client")
+"""What clients tell about this machine, or take from its environment, without being asked."""
 _OAUTH: Final = "https://oauth2.googleapis.com/token"
 
 
@@ -33,6 +35,8 @@ class _Confined(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.netloc.decode() != self._host:
             raise ConfigError(f"a request to a host other than {self._host} was refused")
+        for name in [name for name in request.headers if name.lower().startswith(_TELLING)]:
+            del request.headers[name]
         return await super().handle_async_request(request)
 
 
