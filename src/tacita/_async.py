@@ -449,6 +449,10 @@ class AsyncMemory:
         """What is sealed, where keys live, file modes, model state, and what would leave the machine (nothing)."""
         return await self._run(self._memory.describe)
 
+    async def telemetry_preview(self, operation: str = "search", outcome: str = "ok") -> bytes:
+        """Exactly the bytes that a process would send in which this happened once, if telemetry were on."""
+        return await self._run(self._memory.telemetry_preview, operation, outcome)
+
     async def close(self) -> None:
         """Write what waits (audit entries, snapshots) and let go. Closing a bound view closes only the view."""
         await self._run(self._memory.close)

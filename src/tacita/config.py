@@ -11,23 +11,25 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import platformdirs
 
-from tacita import _home, registry
+from tacita import __version__, _home, registry
 from tacita.errors import ConfigError, CryptoError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.pipeline.prompt import Guidance
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.privacy.detect import scan
 from tacita.privacy.disclose import Terms
+from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
 
 DEFAULT_EMBEDDER = "local:minilm"
 _VARIABLES = {
@@ -81,6 +83,17 @@ class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         return Guidance(self.instructions, self.categories)
 
 
+class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts of operations, to an endpoint of the operator's. Off unless turned on."""
+
+    enabled: bool = False
+    kind: Literal["posthog", "otel"] = "posthog"
+    endpoint: str | None = None
+    """PostHog-compatible, `https://...`."""
+    key: str | None = None
+    """Project key by reference: `env:NAME`."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set, parsed once. `origins` tells where each value came from."""
 
@@ -96,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Language model for facts, such as `openai:gpt-4.1-mini?key=env:OPENAI_API_KEY`."""
     disclosure: Disclosure = Disclosure()
     extraction: ExtractionSettings = ExtractionSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
@@ -118,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         config = config if config is not None else os.environ.get(_CONFIG_VARIABLE) or None
         if config is not None:
             described, source = _read_config(config)
+            described = _expanded(described, "")
             values.update(described)
             origins.update(dict.fromkeys(described, source))
         if home is not None:
@@ -162,6 +177,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "disclosure.consent": self.disclosure.consent,
             "extraction.background": str(self.extraction.background).lower(),
             "extraction.categories": ", ".join(self.extraction.categories) or "any",
+            "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
+            "telemetry.endpoint": self.telemetry.endpoint or "none",
             "cache_bytes": str(self.cache_bytes),
             "plugins.allow": ", ".join(self.plugins.allow),
         }
@@ -205,10 +222,46 @@ def _read_config(config: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[di
     return described, source
 
 
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def _expanded(value: Any, where: str) -> Any:
+    """A config value with `${NAME}` replaced by that variable, at any depth. Raises ConfigError for one that is not set."""
+    if isinstance(value, str):
+
+        def of(match: re.Match[str]) -> str:
+            if match[1] not in os.environ:
+                raise ConfigError(f"{where} uses ${{{match[1]}}}, and that variable is not set")
+            return os.environ[match[1]]
+
+        return _VARIABLE.sub(of, value)
+    if isinstance(value, Mapping):
+        return {key: _expanded(each, f"{where}.{key}" if where else str(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_expanded(each, where) for each in value]
+    return value
+
+
+def _strings(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _strings(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _strings(each, name)
+
+
 def _refuse_literal_secrets(values: Mapping[str, Any]) -> None:
-    for name in _URI_FIELDS:
-        value = values.get(name)
-        if isinstance(value, str) and _LITERAL_SECRET.search(value):
+    for name, value in _strings(values, ""):
+        if name.rpartition(".")[2] in ("key", "secret", "token", "password", "credentials"):
+            literal = value.partition(":")[0] not in ("env", "file", "keyring")
+        else:
+            literal = name in _URI_FIELDS and _LITERAL_SECRET.search(value) is not None
+            # By what it is and not by what it is called: a connection string hides in a name that nobody thought of.
+            literal = literal or any(finding.kind == "secret" for finding in scan(value))
+        if literal:
             written = "...?key=env:NAME" if name in ("model", "embedder") else "env:NAME"
             raise ConfigError(
                 f'the setting {name} holds a literal secret; put it into a variable and write {name} = "{written}"'
@@ -256,6 +309,47 @@ class Parts:
         }
 
 
+def telemetry_off() -> bool:
+    """Whether the environment switches telemetry off. Read each time: the switch works at any moment."""
+    return os.environ.get("TACITA_TELEMETRY", "").lower() in ("0", "false", "off", "no") or (
+        os.environ.get("DO_NOT_TRACK", "").lower() not in ("", "0", "false")
+    )
+
+
+def open_telemetry(parts: Parts, installation: str, *, preview: bool = False) -> Telemetry | None:
+    """The telemetry that the settings describe; None if they do not turn it on.
+
+    Args:
+        preview: make it even if it is off, to show what it would send.
+
+    Raises ConfigError for an endpoint that is missing or not protected.
+    """
+    chosen = parts.settings.telemetry
+    if not chosen.enabled and not preview:
+        return None
+    if chosen.kind == "otel":
+        sink: OpenTelemetry | PostHog = OpenTelemetry()
+    else:
+        host = urlsplit(chosen.endpoint or "").hostname
+        secure = urlsplit(chosen.endpoint or "").scheme == "https" or host in ("127.0.0.1", "::1", "localhost")
+        if not preview and (not host or not secure):
+            raise ConfigError('telemetry needs telemetry.endpoint = "https://HOST"; there is no default')
+        sink = PostHog(chosen.endpoint or "")
+    return Telemetry(
+        sink,
+        installation=installation,
+        key=_read_reference(chosen.key) if chosen.key else "",
+        facts=facts(
+            __version__,
+            store=parts.store.scheme,
+            embedder="none" if parts.embedder is None else parts.embedder.name,
+            model="none" if parts.model is None else parts.model.name,
+            guard=parts.settings.guard,
+        ),
+        is_off=telemetry_off,
+    )
+
+
 def egress(settings: Settings, *, embedder: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
     """Every host that a configuration may contact, and what kind of data goes there. Opens and contacts nothing.
 
@@ -280,6 +374,9 @@ def _manifest(
     if isinstance(embedder, RemoteEmbedder):
         what = "every text that is kept, and every query"
         entries += [_entry("embedder", embedder.name, host, what, told) for host in embedder.hosts]
+    if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
+        host = urlsplit(settings.telemetry.endpoint).netloc
+        entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))
     return entries
 
 

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
-from tacita.config import Parts, Settings, build
+from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
 from tacita.flows import forget, inspect, parse, prompt, recall, remember, telling
 from tacita.flows.engine import Clock, Engine, subject_of, system_clock
@@ -41,12 +41,14 @@ from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
 from tacita.privacy.policy import profile
+from tacita.telemetry import counted
 from tacita.tracebacks import bare_errors
 
 CONTEXT_CANDIDATES = 100
 
 
 @bare_errors
+@counted
 class Memory:
     """Long-term memory, sealed under a key for each person.
 
@@ -102,6 +104,7 @@ class Memory:
         self._pid = os.getpid()
         self._owner = True
         self._closed = False
+        self._telemetry = open_telemetry(self._parts, self._engine.keys.installation())
         self._worker: Worker | None = None
         if self._parts.model is not None and chosen.extraction.background:
             self._worker = Worker(
@@ -145,7 +148,7 @@ class Memory:
         view = Memory.__new__(Memory)
         view._parts, view._engine, view._pid = self._parts, self._engine, self._pid
         view._owner, view._closed = False, False
-        view._worker = self._worker
+        view._worker, view._telemetry = self._worker, self._telemetry
         view._principal = self._principal.narrow(
             _ids(user_id, agent_id, app_id, run_id),
             subjects=subjects,
@@ -526,6 +529,13 @@ class Memory:
 
     # ------------------------------------------------------------------ life
 
+    def telemetry_preview(self, operation: str = "search", outcome: str = "ok") -> bytes:
+        """Exactly the bytes that a process would send in which this happened once, if telemetry were on."""
+        self._usable()
+        made = open_telemetry(self._parts, self._engine.keys.installation(), preview=True)
+        assert made is not None
+        return made.preview(operation, outcome)
+
     def close(self) -> None:
         """Write what waits (audit entries, snapshots) and let go. Closing a bound view closes only the view."""
         if self._closed:
@@ -541,6 +551,8 @@ class Memory:
                 self._engine.close()
             finally:
                 self._parts.close()
+                if self._telemetry is not None:
+                    self._telemetry.close()
 
     def __enter__(self) -> Self:
         self._usable()

@@ -129,7 +129,9 @@ def test_only_named_modules_can_reach_the_network() -> None:
     offences(
         f"{module}:{line} {name}"
         for module, tree in MODULES.items()
-        if not under(module, "tacita.models.fetch", "tacita.models.remote", "tacita.testing.servers")
+        if not under(
+            module, "tacita.models.fetch", "tacita.models.remote", "tacita.testing.servers", "tacita.telemetry"
+        )
         for name, line in imported(tree)
         if any(name == root or name.startswith(root + ".") for root in roots)
     )

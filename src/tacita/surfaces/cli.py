@@ -32,7 +32,9 @@ app = typer.Typer(
 config_app = typer.Typer(help="Where each setting comes from.", no_args_is_help=True)
 models_app = typer.Typer(help="Embedding models on this machine.", no_args_is_help=True)
 guard_app = typer.Typer(help="What the guard finds, and what it does with it.", no_args_is_help=True)
+telemetry_app = typer.Typer(help="What would be counted and sent, if you turn it on.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(telemetry_app, name="telemetry")
 app.add_typer(guard_app, name="guard")
 app.add_typer(models_app, name="models")
 
@@ -468,6 +470,21 @@ def config_egress(as_json: Json = False) -> None:
 def config_path() -> None:
     """The home folder."""
     _console().print(Text(str(_settings().home)))
+
+
+@telemetry_app.command("preview")
+def telemetry_preview(
+    operation: Annotated[str, typer.Argument(help="An operation, such as add or search.")] = "search",
+    outcome: Annotated[str, typer.Option(help="How it ended: ok or an error's code.")] = "ok",
+) -> None:
+    """Print the exact bytes that a run of one operation would send, and nothing else. Sends nothing."""
+    from tacita.telemetry import OPERATIONS
+
+    name = {"import": "import_", "list": "get_all"}.get(operation, operation)
+    if name not in OPERATIONS:
+        raise InvalidInput(f"no such operation is counted; known are {', '.join(sorted(OPERATIONS))}")
+    with _memory() as memory:
+        sys.stdout.write(memory.telemetry_preview(name, outcome).decode())
 
 
 @guard_app.command("scan")

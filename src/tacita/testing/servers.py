@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Final, Literal, Self
+
+from tacita.hazmat import sha256
 
 Behaviour = Literal["ok", "slow", "busy", "broken", "cut", "no_json", "wrong_shape", "refused", "redirect"]
 """What becomes of one request: answered; answered late; 429 with Retry-After; 500; the connection ends in the middle of
@@ -166,7 +167,7 @@ def reply_to(path: str, given: dict[str, Any], answer: Callable[[str, str], str]
 
 def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     """A vector that only depends on the text. Not normalised: not every service does that."""
-    digest = sha256(text.encode()).digest()
+    digest = sha256(text.encode())
     return [(digest[at % 32] - 127.5) / 64 for at in range(dimensions)]
 
 

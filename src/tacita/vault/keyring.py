@@ -27,6 +27,7 @@ class Keys:
         catalog = self._open_catalog()
         self._vault_ids = catalog.derive(b"tacita/v1/vault-id")
         self._labels = catalog.derive(b"tacita/v1/label")
+        self._installation = catalog.derive(b"tacita/v1/installation")
         self._known_ids: dict[tuple[str, str, str], bytes] = {}
         self._pseudonyms = catalog.derive(b"tacita/v1/pseudonym")
 
@@ -46,6 +47,10 @@ class Keys:
                 self._known_ids.clear()
             self._known_ids[tenant, kind, subject_id] = known
         return known
+
+    def installation(self) -> str:
+        """A pseudonym of this installation that says nothing about it: keyed, 32 hex digits."""
+        return self._installation.mac(b"telemetry").hex()[:32]
 
     def pseudonym(self, value: str) -> str:
         """A keyed stand-in for an id in logs, 12 hex digits."""

@@ -66,7 +66,7 @@ def test_export_and_import_again(home: Path, tmp_path: Path) -> None:
     file.write_text(exported.stdout)
     other = tmp_path / "other"
     assert ok(other, "import", str(file))["added"] == 1
-    assert ok(other, "import", str(file)) == {"added": 0, "unchanged": 1, "bad_lines": []}
+    assert ok(other, "import", str(file)) == {"added": 0, "unchanged": 1, "bad_lines": [], "extraction": None}
     assert ok(other, "list", "--user", "ana")["items"][0]["timestamp"] == "2026-01-05T10:00:00Z"
 
 
@@ -128,5 +128,5 @@ def test_the_shell_completes_commands_and_options() -> None:
         return done.stdout.split()
 
     assert completed("tacita se", 1) == ["search"]
-    assert set(completed("tacita ex", 1)) == {"export"}
+    assert set(completed("tacita ex", 1)) == {"export", "extract"}
     assert "--top-k" in completed("tacita search --top", 2)
