@@ -265,8 +265,8 @@ class Added(Value, frozen=True, kw_only=True):
     """What became of one message of an `add`."""
 
     id: str
-    event: Literal["added", "unchanged"]
-    """`unchanged` when its idempotency key was already there."""
+    event: Literal["added", "unchanged", "quarantined"]
+    """`unchanged` when its idempotency key was already there; `quarantined` when somebody has to look at it first."""
 
 
 class Derived(Value, frozen=True, kw_only=True):
@@ -310,6 +310,19 @@ class AddResult(Value, frozen=True, kw_only=True):
 
     def __len__(self) -> int:
         return len(self.results)
+
+
+class Quarantined(Value, frozen=True, kw_only=True):
+    """An item that waits for somebody to look at it."""
+
+    item: Item
+    reason: str
+    digest: str
+    """Of exactly what is shown here: an approval names it, so that nothing else is approved."""
+
+    @property
+    def id(self) -> str:
+        return self.item.id
 
 
 class SearchResult(Value, frozen=True, kw_only=True):

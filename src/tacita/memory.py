@@ -15,7 +15,7 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
-from tacita.flows import forget, inspect, parse, prompt, recall, remember, telling
+from tacita.flows import forget, inspect, parse, prompt, recall, remember, review, telling
 from tacita.flows.engine import Clock, Engine, subject_of, system_clock
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
@@ -32,6 +32,7 @@ from tacita.items import (
     ImportReport,
     Item,
     Page,
+    Quarantined,
     Scope,
     SearchResult,
     Stats,
@@ -222,6 +223,44 @@ class Memory:
         """
         scope = self._authorize(Permission.WRITE, "extract", _ids(user_id, agent_id, app_id, run_id))
         return process(self._engine, self._principal, scope)
+
+    def quarantine(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[Quarantined]:
+        """What waits for somebody to look at it: text of tools and documents that wants to instruct its reader.
+
+        Nothing of it is found, read or told to a model meanwhile, and after 30 days it goes.
+        """
+        scope = self._authorize(Permission.ADMIN, "quarantine", _ids(user_id, agent_id, app_id, run_id))
+        return review.waiting(self._engine, self._principal, scope)
+
+    def review(
+        self,
+        id: str,
+        *,
+        approve: bool,
+        digest: str,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Let an item out of quarantine, or remove it for good. Its trust stays what it was.
+
+        Args:
+            digest: as `quarantine` told it, so that what is approved is what was shown.
+
+        Raises:
+            NotFound: no such item is in quarantine.
+            Conflict: it is not what was shown.
+        """
+        scope = self._authorize(Permission.ADMIN, "review", _ids(user_id, agent_id, app_id, run_id))
+        review.review(self._engine, self._principal, scope, parse_id(id), approve=approve, shown=digest)
 
     def consent(
         self,

@@ -59,6 +59,12 @@ class ConsentRequest(Request, frozen=True, kw_only=True):
     models: bool | None = None
 
 
+class ReviewRequest(Request, frozen=True, kw_only=True):
+    id: str
+    approve: bool
+    digest: str
+
+
 class SearchRequest(Request, frozen=True, kw_only=True):
     query: str
     filters: dict[str, Any] | None = None
@@ -122,6 +128,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         for operation in (
             _operation("add", AddRequest, Permission.WRITE, "keep messages"),
             _operation("extract", Request, Permission.WRITE, "draw facts from what is pending"),
+            _operation("quarantine", Request, Permission.ADMIN, "what waits for somebody to look at it"),
+            _operation("review", ReviewRequest, Permission.ADMIN, "approve or reject an item in quarantine"),
             _operation("consent", ConsentRequest, Permission.WRITE, "whether models elsewhere may be told"),
             _operation("search", SearchRequest, Permission.READ, "find the best items for a question"),
             _operation("context", ContextRequest, Permission.READ, "a block of memories for a prompt"),

@@ -21,7 +21,8 @@ from tacita.errors import ConfigError, TacitaError
 C = TypeVar("C", bound=type)
 
 OPERATIONS: Final = frozenset(
-    "add update delete erase search context get get_all history export import_ verify stats extract consent".split()
+    "add update delete erase search context get get_all history export import_ verify stats".split()
+    + "extract consent quarantine review".split()
 )
 """All that is counted."""
 EVENT: Final = "tacita session"

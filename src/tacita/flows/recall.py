@@ -123,7 +123,7 @@ def _hits(state: State, scope: Scope, ranked: Ranked) -> list[Hit]:
 def select(state: State, scope: Scope, filters: Group | None, *, as_of: datetime | None = None) -> Mask | None:
     """Rows that a read in this scope may see, None for all that are current. The scope is ANDed last."""
     labels = _labels(scope)
-    if filters is None and as_of is None and not labels and not state.replaced:
+    if filters is None and as_of is None and not labels and not state.replaced and not state.rare.held:
         return None
     rows = state.rows
     if as_of is None:
@@ -131,7 +131,12 @@ def select(state: State, scope: Scope, filters: Group | None, *, as_of: datetime
     else:
         instant = microseconds(as_of)
         valid_from = np.where(rows["version"] == 1, rows["timestamp"], rows["updated_at"])
-        mask = rows["alive"] & (valid_from <= instant) & ((rows["valid_to"] == NEVER) | (rows["valid_to"] > instant))
+        mask = (
+            rows["alive"]
+            & ~rows["held"]
+            & (valid_from <= instant)
+            & ((rows["valid_to"] == NEVER) | (rows["valid_to"] > instant))
+        )
     if filters is not None:
         mask &= evaluate(filters, state)
     for field, value in labels:
@@ -148,10 +153,14 @@ def _labels(scope: Scope) -> tuple[tuple[str, str], ...]:
     return tuple((field, value) for field, value in scope.ids.items() if field != own)
 
 
-def row_of(state: State, scope: Scope, item_id: bytes) -> int:
-    """The current row of an item that the scope holds. Raises NotFound, the same for a foreign and a missing id."""
+def row_of(state: State, scope: Scope, item_id: bytes, *, held: bool = False) -> int:
+    """The current row of an item that the scope holds. Raises NotFound, the same for a foreign and a missing id.
+
+    Args:
+        held: whether it is to be in quarantine; else one in quarantine counts as missing.
+    """
     row = state.by_id.get(item_id)
-    if row is None:
+    if row is None or (item_id in state.rare.held) is not held:
         raise no_such_item()
     for field, value in _labels(scope):
         if state.name_of(int(state.rows[field][row])) != value:
@@ -172,7 +181,7 @@ def items_at(state: State, rows: NDArray[np.int64]) -> list[Item]:
 def _item(state: State, row: int, values: tuple[Any, ...]) -> Item:
     (
         timestamp, created_at, updated_at, expires_at, valid_to, _, _, user_id, agent_id, app_id, run_id,
-        name, role, channel, _, kind, version, trust, _,
+        name, role, channel, _, kind, version, trust, _, _,
     ) = values  # fmt: skip
     names = state.names
     created = moment(created_at)

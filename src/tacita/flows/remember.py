@@ -18,6 +18,7 @@ from tacita.flows.recall import item_at, row_of
 from tacita.flows.telling import embedded
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
+from tacita.privacy.injection import signs, suspicious
 from tacita.privacy.policy import Policy, guard
 from tacita.retrieval.segment import message_text, segments
 from tacita.vault.events import (
@@ -33,6 +34,8 @@ from tacita.vault.format import VaultKeys
 from tacita.vault.vault import Change
 
 IMPORT = "import"
+QUARANTINE = 30 * 24 * 3600 * 1_000_000
+"""Microseconds after which nobody has looked at an item in quarantine, and it goes."""
 _CHANNELS = {
     "user": ("user", Trust.USER),
     "assistant": ("assistant", Trust.ASSISTANT),
@@ -89,10 +92,11 @@ def add(
                 # It was there when we looked and was deleted since: embed it after all.
                 embeddings[number] = embed(engine, principal, vault, [message])[0]
             record = _record(scope, message, embeddings[number], now, expiry, tag, channel, labels[number])
+            record = _held(engine.policy, record, now)
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
-            results.append(Added(id=format_id(record.id), event="added"))
+            results.append(Added(id=format_id(record.id), event="added" if record.held is None else "quarantined"))
         written: list[Event] = [*events]
         asked = tuple(event.item.id for event in events if _tells(event.item))
         if extract and asked:
@@ -104,7 +108,22 @@ def add(
 
 def _tells(item: ItemRecord) -> bool:
     """Whether facts may stand in it: the host's own instructions are none about anybody."""
-    return item.role not in ("system", "developer") and bool(item.text.strip())
+    return item.role not in ("system", "developer") and item.held is None and bool(item.text.strip())
+
+
+def _held(policy: Policy, record: ItemRecord, now: int) -> ItemRecord:
+    """The record, in quarantine if its channel is not trusted and it wants to instruct whoever reads it."""
+    if record.trust > Trust.IMPORTED or not policy.marks_instructions:
+        return record
+    found = signs(record.text)
+    if not suspicious(found, trusted=False):
+        return record
+    labels = tuple(sorted({*record.labels, *(f"instruction-{name}" for name in found)}))
+    if record.trust > Trust.UNTRUSTED:
+        return msgspec.structs.replace(record, labels=labels)
+    ends = now + QUARANTINE
+    expiry = ends if record.expires_at is None else min(ends, record.expires_at)
+    return msgspec.structs.replace(record, labels=labels, held="instruction", expires_at=expiry)
 
 
 def update(

@@ -23,6 +23,8 @@ class Policy:
     for_secrets: Action
     for_pii: Action
     types: Mapping[str, Action] = field(default_factory=lambda: MappingProxyType({}))
+    marks_instructions: bool = True
+    """Whether text of untrusted channels that wants to instruct its reader goes to quarantine."""
 
     def action(self, finding: Finding) -> Action:
         """What this policy does with a finding."""
@@ -46,7 +48,7 @@ PROFILES: Final[Mapping[str, Policy]] = MappingProxyType(
             Policy("default", for_secrets="mask", for_pii="keep"),
             Policy("strict", for_secrets="block", for_pii="mask"),
             Policy("clinical", for_secrets="mask", for_pii="keep", types=_CARD),
-            Policy("off", for_secrets="keep", for_pii="keep"),
+            Policy("off", for_secrets="keep", for_pii="keep", marks_instructions=False),
         )
     }
 )

@@ -34,7 +34,11 @@ models_app = typer.Typer(help="Embedding models on this machine.", no_args_is_he
 guard_app = typer.Typer(help="What the guard finds, and what it does with it.", no_args_is_help=True)
 telemetry_app = typer.Typer(help="What would be counted and sent, if you turn it on.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+quarantine_app = typer.Typer(
+    help="Text of tools and documents that wants to instruct its reader.", no_args_is_help=True
+)
 app.add_typer(telemetry_app, name="telemetry")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(guard_app, name="guard")
 app.add_typer(models_app, name="models")
 
@@ -470,6 +474,49 @@ def config_egress(as_json: Json = False) -> None:
 def config_path() -> None:
     """The home folder."""
     _console().print(Text(str(_settings().home)))
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
+) -> None:
+    """Show what waits, with the digest that an approval names."""
+    _do("quarantine", as_json, embedder="none", **_ids(user, agent, app_id, run))
+
+
+def _review(approve: bool, item_id: str, digest: str, ids: dict[str, str], as_json: bool) -> None:
+    with _memory(embedder="none") as memory:
+        execute(memory, "review", {"id": item_id, "approve": approve, "digest": digest, **ids})
+    shown = Response("review", {"id": item_id, "event": "approved" if approve else "rejected"})
+    show(shown, as_json=as_json or options.json, console=_console())
+
+
+@quarantine_app.command("approve")
+def quarantine_approve(
+    item_id: ItemId,
+    digest: Annotated[str, typer.Option(help="As `quarantine list` shows it.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Let an item go. It stays untrusted."""
+    _review(True, item_id, digest, _ids(user, agent, app_id, run), as_json)
+
+
+@quarantine_app.command("reject")
+def quarantine_reject(
+    item_id: ItemId,
+    digest: Annotated[str, typer.Option(help="As `quarantine list` shows it.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Remove an item for good."""
+    _review(False, item_id, digest, _ids(user, agent, app_id, run), as_json)
 
 
 @telemetry_app.command("preview")

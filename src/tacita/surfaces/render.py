@@ -76,6 +76,19 @@ def _egress(data: Any, console: Console) -> None:
         console.print("nothing leaves this machine")
 
 
+def _quarantine(data: Any, console: Console) -> None:
+    for each in data:
+        item = each["item"]
+        line = Text(f"{item['created_at'][:16].replace('T', ' ')}  ", style="dim")
+        line.append(f"{item['channel']}: ", style="bold")
+        line.append(item["text"])
+        console.print(line)
+        console.print(Text(f"       {', '.join(item['labels'])}", style="yellow"))
+        console.print(Text(f"       id {item['id']}  digest {each['digest']}", style="dim"))
+    if not data:
+        console.print("nothing waits")
+
+
 def _hits(data: Any, console: Console) -> None:
     for warning in data["warnings"]:
         console.print(Text(f"note: {warning}", style="yellow"))
@@ -154,4 +167,5 @@ _PEOPLE = {
     "add": _added,
     "egress": _egress,
     "extract": _extraction,
+    "quarantine": _quarantine,
 }

@@ -66,6 +66,8 @@ class ItemRecord(_Record, frozen=True, kw_only=True):
     attachments: tuple[dict[str, Any], ...] = ()
     labels: tuple[str, ...] = ()
     """Types of personal data and secrets that the guard found."""
+    held: str | None = None
+    """Why it is in quarantine: kept, but neither found nor told until somebody has looked at it."""
     expires_at: int | None = None
     sources: tuple[bytes, ...] = ()
     """Ids of the items it was derived from."""
@@ -98,7 +100,7 @@ class ItemDeleted(_Event, frozen=True, kw_only=True, tag="deleted"):
 
     id: bytes
     purged: tuple[int, ...]
-    reason: Literal["deleted", "expired"] = "deleted"
+    reason: Literal["deleted", "expired", "rejected"] = "deleted"
 
 
 class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
@@ -117,6 +119,13 @@ class ItemSuperseded(_Event, frozen=True, kw_only=True, tag="superseded"):
     until: int
     """The moment from which it no longer holds."""
     reason: Literal["refines", "supersedes", "contradicts", "duplicate"]
+
+
+class ItemReleased(_Event, frozen=True, kw_only=True, tag="released"):
+    """Somebody looked at an item in quarantine and let it go. `digest` is of the bytes that were shown."""
+
+    id: bytes
+    digest: bytes
 
 
 class ExtractionRequested(_Event, frozen=True, kw_only=True, tag="extract"):
@@ -167,6 +176,7 @@ Event = (
     | ItemDeleted
     | ItemReembedded
     | ItemSuperseded
+    | ItemReleased
     | ExtractionRequested
     | ExtractionEnded
     | ConsentSet

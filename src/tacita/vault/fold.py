@@ -27,6 +27,7 @@ from tacita.vault.events import (
     ItemDeleted,
     ItemRecord,
     ItemReembedded,
+    ItemReleased,
     ItemSuperseded,
     ItemUpdated,
 )
@@ -57,6 +58,7 @@ ROW = np.dtype(
         ("version", "<u4"),
         ("trust", "u1"),
         ("alive", "?"),
+        ("held", "?"),  # in quarantine
     ]
 )
 _CODES = {"<i8": "q", "<i4": "i", "<u4": "I", "|u1": "B", "|b1": "?"}
@@ -97,6 +99,8 @@ class Rare(msgspec.Struct):
     derivations: dict[int, Derivation] = {}
     superseded: dict[bytes, tuple[int, bytes, str]] = {}
     """Item id -> (seq of the event, id of the item that took its place, reason)."""
+    held: dict[bytes, str] = {}
+    """Item id -> why it is in quarantine."""
     pending: dict[bytes, tuple[int, int]] = {}
     """Item id -> (asked at, attempts so far): facts are still to be drawn from it."""
     consent: bool | None = None
@@ -174,7 +178,7 @@ class VaultState(Generic[Index]):
     def current(self) -> NDArray[np.bool_]:
         """Rows that are alive and not replaced."""
         rows = self.rows
-        mask: NDArray[np.bool_] = rows["alive"] & (rows["valid_to"] == NEVER)
+        mask: NDArray[np.bool_] = rows["alive"] & (rows["valid_to"] == NEVER) & ~rows["held"]
         return mask
 
     def values_of(self, row: int) -> tuple[Any, ...]:
@@ -251,6 +255,9 @@ class VaultState(Generic[Index]):
                     self._rows["valid_to"][row] = until
                     self.replaced += 1
                 self.rare.superseded[item_id] = (seq, by, reason)
+            case ItemReleased(id=item_id):
+                self._rows["held"][self.versions(self._existing(seq, item_id))] = False
+                self.rare.held.pop(item_id, None)
             case ConsentSet(models=models):
                 self.rare.consent = models
             case ExtractionRequested(ids=ids, at=at):
@@ -305,6 +312,7 @@ class VaultState(Generic[Index]):
             version,
             item.trust,
             True,
+            item.held is not None,
         )
         self._count += 1
         self.texts.append(item.text)
@@ -318,6 +326,8 @@ class VaultState(Generic[Index]):
             self.rare.sources[row] = item.sources
         if item.labels:
             self.rare.labels[row] = item.labels
+        if item.held is not None:
+            self.rare.held[item.id] = item.held
         if item.derivation is not None:
             self.rare.derivations[row] = item.derivation
         if item.idempotency is not None:
@@ -350,6 +360,7 @@ class VaultState(Generic[Index]):
         del self.by_id[item_id]
         self.rare.superseded.pop(item_id, None)
         self.rare.pending.pop(item_id, None)
+        self.rare.held.pop(item_id, None)
         for each in gone:
             self.expiring -= bool(self._rows["expires_at"][each] != NEVER)
             self.texts[each] = ""
@@ -401,6 +412,7 @@ class VaultState(Generic[Index]):
             "labels": list(self.rare.labels.items()),
             "derivations": list(self.rare.derivations.items()),
             "superseded": list(self.rare.superseded.items()),
+            "held": list(self.rare.held.items()),
             "pending": list(self.rare.pending.items()),
             "consent": self.rare.consent,
             "idempotency": list(self.rare.idempotency.items()),
@@ -435,6 +447,7 @@ class VaultState(Generic[Index]):
             {row: tuple(value) for row, value in columns["labels"]},
             {row: msgspec.convert(value, Derivation) for row, value in columns["derivations"]},
             {item_id: tuple(value) for item_id, value in columns["superseded"]},
+            dict(columns["held"]),
             {item_id: tuple(value) for item_id, value in columns["pending"]},
             columns["consent"],
             {tag: tuple(value) for tag, value in columns["idempotency"]},

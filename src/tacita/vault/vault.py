@@ -24,6 +24,7 @@ from tacita.vault.events import (
     ItemAdded,
     ItemDeleted,
     ItemReembedded,
+    ItemReleased,
     ItemSuperseded,
     ItemUpdated,
     decode,
@@ -160,7 +161,12 @@ class OpenVault(Generic[Index]):
         match event:
             case ItemAdded(item=item) | ItemUpdated(item=item):
                 return self.keys.item_tag(item.id)
-            case ItemDeleted(id=item_id) | ItemReembedded(id=item_id) | ItemSuperseded(id=item_id):
+            case (
+                ItemDeleted(id=item_id)
+                | ItemReembedded(id=item_id)
+                | ItemSuperseded(id=item_id)
+                | ItemReleased(id=item_id)
+            ):
                 return self.keys.item_tag(item_id)
             case ExtractionRequested() | ExtractionEnded() | ConsentSet():
                 # About the vault and not about one item.
