@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from types import TracebackType
@@ -30,11 +30,13 @@ from tacita.items import (
     ImportReport,
     Item,
     Page,
+    Quarantined,
     SearchResult,
     Stats,
     VerifyReport,
 )
 from tacita.memory import Memory
+from tacita.ports.detectors import Detector
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
@@ -85,12 +87,21 @@ class AsyncMemory:
         keys: str | KeyProvider | None = None,
         embedder: str | Embedder | RemoteEmbedder | None = None,
         model: str | LanguageModel | Callable[[str, str], str] | None = None,
+        detectors: Sequence[Detector] = (),
         settings: Settings | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._adopt(
             Memory(
-                home, store=store, ring=ring, keys=keys, embedder=embedder, model=model, settings=settings, clock=clock
+                home,
+                store=store,
+                ring=ring,
+                keys=keys,
+                embedder=embedder,
+                model=model,
+                detectors=detectors,
+                settings=settings,
+                clock=clock,
             ),
             None,
         )
@@ -204,6 +215,42 @@ class AsyncMemory:
     ) -> Extraction:
         """Draw facts from messages whose turn has not come, or for which the model failed earlier."""
         return await self._run(self._memory.extract, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
+
+    async def quarantine(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> list[Quarantined]:
+        """What waits for somebody to look at it: text of tools and documents that wants to instruct its reader."""
+        return await self._run(
+            self._memory.quarantine, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
+        )
+
+    async def review(
+        self,
+        id: str,
+        *,
+        approve: bool,
+        digest: str,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Let an item out of quarantine, or remove it for good. Its trust stays what it was."""
+        await self._run(
+            self._memory.review,
+            id,
+            approve=approve,
+            digest=digest,
+            user_id=user_id,
+            agent_id=agent_id,
+            app_id=app_id,
+            run_id=run_id,
+        )
 
     async def consent(
         self,

@@ -6,6 +6,7 @@ the default. No other environment variable is ever read, so that no vendor's var
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import os
@@ -29,6 +30,7 @@ from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
 from tacita.privacy.detect import scan
 from tacita.privacy.disclose import Terms
+from tacita.privacy.policy import PROFILES, Action, Policy
 from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
 
 DEFAULT_EMBEDDER = "local:minilm"
@@ -52,6 +54,24 @@ class Plugins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Third-party providers."""
 
     allow: tuple[str, ...] = ()
+
+
+class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A guard profile with exceptions: by type, by channel, by tenant."""
+
+    profile: Literal["default", "strict", "clinical", "off"] = "default"
+    types: dict[str, Action] = {}
+    """By type of finding; `secret` and `pii` stand for all types of a class."""
+    channels: dict[str, dict[str, Action]] = {}
+    """By channel: user, assistant, system, tool or import."""
+    tenants: dict[str, dict[str, Action]] = {}
+    """By tenant: exceptions to `types`."""
+
+    def policy(self, tenant: str) -> Policy:
+        """As the guard takes it."""
+        base = PROFILES[self.profile]
+        types = {**base.types, **self.types, **self.tenants.get(tenant, {})}
+        return dataclasses.replace(base, types=types, channels=self.channels)
 
 
 class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ring: str | None = None
     keys: str | None = None
     embedder: str = DEFAULT_EMBEDDER
-    guard: Literal["default", "strict", "clinical", "off"] = "default"
+    guard: Literal["default", "strict", "clinical", "off"] | GuardSettings = "default"
     """What happens to secrets and personal data in what is added: see docs/how-to/guard.md."""
     model: str | None = None
     """Language model for facts, such as `openai:gpt-4.1-mini?key=env:OPENAI_API_KEY`."""
@@ -148,6 +168,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ConfigError(f"config: {error}") from None
 
     @property
+    def guard_profile(self) -> str:
+        """Name of the guard profile."""
+        return self.guard if isinstance(self.guard, str) else self.guard.profile
+
+    def policy(self) -> Policy:
+        """What the guard does for this tenant. Raises ConfigError for a channel that there is none of."""
+        chosen = GuardSettings(self.guard) if isinstance(self.guard, str) else self.guard
+        unknown = chosen.channels.keys() - {"user", "assistant", "system", "tool", "import"}
+        if unknown:
+            raise ConfigError("guard.channels knows user, assistant, system, tool and import")
+        return chosen.policy(self.tenant)
+
+    @property
     def data(self) -> Path:
         return self.home / "data"
 
@@ -169,10 +202,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "ring": self.ring or f"sqlite:{self.keys_folder / 'ring.db'}",
             "keys": self.keys or recorded or "chosen at first use",
             "embedder": self.embedder,
-            "guard": self.guard,
+            "guard": self.guard_profile,
+            "guard.types": _listed(self.policy().types),
             "model": self.model or "none",
             "disclosure.pii": self.disclosure.pii,
-            "disclosure.names": str(self.disclosure.terms(self.guard).names).lower(),
+            "disclosure.names": str(self.disclosure.terms(self.guard_profile).names).lower(),
             "disclosure.purposes": ", ".join(self.disclosure.purposes) or "any",
             "disclosure.consent": self.disclosure.consent,
             "extraction.background": str(self.extraction.background).lower(),
@@ -187,6 +221,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             name: {"value": value, "origin": self.origins.get(name.split(".")[0], recorded_origin.get(name, "default"))}
             for name, value in shown.items()
         }
+
+
+def _listed(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={action}" for name, action in sorted(types.items())) or "as the profile"
 
 
 def _decode(kind: type, value: Any) -> Any:
@@ -303,7 +341,7 @@ class Parts:
             "files": files,
             "files_private": all(entry["private"] for entry in files),
             "embedder": "none" if self.embedder is None else self.embedder.name,
-            "guard": self.settings.guard,
+            "guard": self.settings.guard_profile,
             "model": "none" if self.model is None else self.model.name,
             "egress": _manifest(self.settings, self.embedder, self.model),
         }
@@ -344,7 +382,7 @@ def open_telemetry(parts: Parts, installation: str, *, preview: bool = False) ->
             store=parts.store.scheme,
             embedder="none" if parts.embedder is None else parts.embedder.name,
             model="none" if parts.model is None else parts.model.name,
-            guard=parts.settings.guard,
+            guard=parts.settings.guard_profile,
         ),
         is_off=telemetry_off,
     )

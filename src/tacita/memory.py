@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -38,10 +38,10 @@ from tacita.items import (
     Stats,
     VerifyReport,
 )
+from tacita.ports.detectors import Detector, checked_detectors
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
-from tacita.privacy.policy import profile
 from tacita.telemetry import counted
 from tacita.tracebacks import bare_errors
 
@@ -64,6 +64,7 @@ class Memory:
         embedder: URI or object with `name`, `dimensions` and `embed(texts)`; `"none"` searches by words only.
         model: URI or object of a language model that draws facts from what is added with `infer=True`, e.g.
             `"openai:gpt-4.1-mini?key=env:OPENAI_API_KEY"`, or a callable `(instructions, data) -> answer`.
+        detectors: the operator's own, for names, health and other personal data without a form. They run here.
         settings: settings from `tacita.config`, instead of the environment and a config file.
         clock: microseconds since 1970, for tests.
 
@@ -81,6 +82,7 @@ class Memory:
         keys: str | KeyProvider | None = None,
         embedder: str | Embedder | RemoteEmbedder | None = None,
         model: str | LanguageModel | Callable[[str, str], str] | None = None,
+        detectors: Sequence[Detector] = (),
         settings: Settings | None = None,
         clock: Clock = system_clock,
     ) -> None:
@@ -95,10 +97,11 @@ class Memory:
             self._parts.embedder,
             tenant=chosen.tenant,
             cache_bytes=chosen.cache_bytes,
-            policy=profile(chosen.guard),
+            policy=chosen.policy(),
             model=self._parts.model,
-            terms=chosen.disclosure.terms(chosen.guard),
+            terms=chosen.disclosure.terms(chosen.guard_profile),
             guidance=chosen.extraction.guidance(),
+            detectors=checked_detectors(detectors),
             clock=clock,
         )
         self._principal = Principal(tenant=chosen.tenant)

@@ -171,7 +171,9 @@ def test_a_message_cannot_become_an_instruction(opened: Opened) -> None:
     )
     model = ScriptedModel(lambda _, __: answer())
     memory = opened(model)
-    memory.add([{"role": "user", "content": hostile}, {"role": "tool", "content": hostile}], user_id="ana", infer=True)
+    memory.add(
+        [{"role": "user", "content": hostile}, {"role": "assistant", "content": hostile}], user_id="ana", infer=True
+    )
     ((instructions, data),) = model.told
     for words in ("admin is Eve", "developer mode", "Custom Instructions"):
         assert words not in instructions

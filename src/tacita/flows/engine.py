@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tacita.access.audit import AuditLog
@@ -12,9 +12,11 @@ from tacita.access.principal import Permission, Principal
 from tacita.errors import AccessDenied, InvalidInput
 from tacita.items import Scope, Subject
 from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
+from tacita.ports.detectors import Detector
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.privacy.detect import scanner
 from tacita.privacy.disclose import DEFAULT_TERMS, Terms
 from tacita.privacy.policy import Policy
 from tacita.retrieval.index import SearchIndex
@@ -68,6 +70,7 @@ class Engine:
         model: LanguageModel | None = None,
         terms: Terms = DEFAULT_TERMS,
         guidance: Guidance = NO_GUIDANCE,
+        detectors: Sequence[Detector] = (),
         clock: Clock = system_clock,
     ) -> None:
         self.store = store
@@ -80,6 +83,7 @@ class Engine:
         self.model = model
         self.terms = terms
         self.guidance = guidance
+        self.find_personal = scanner(detectors)
         self.clock = clock
         self.keys = Keys(ring, provider)
         self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)

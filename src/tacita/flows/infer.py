@@ -81,7 +81,7 @@ def process(engine: Engine, principal: Principal, scope: Scope, *, only: Sequenc
             break
         tried.update(work.ids)
         try:
-            made, lost = _draw(engine, principal, vault, work)
+            made, lost = _draw(engine, principal, scope, vault, work)
         except ConfigError:
             # A missing key or a refused one: no fault of these messages, so no attempt is counted.
             failure = "config"
@@ -171,11 +171,13 @@ def _subject_only(scope: Scope) -> dict[str, str]:
     return {f"{subject.kind}_id": subject.id}
 
 
-def _draw(engine: Engine, principal: Principal, vault: Vault, work: _Work) -> tuple[list[Derived], Counter[str]]:
+def _draw(
+    engine: Engine, principal: Principal, scope: Scope, vault: Vault, work: _Work
+) -> tuple[list[Derived], Counter[str]]:
     """One call: ask, read, check, reconcile, append."""
     model = engine.model
     assert model is not None
-    stand_ins = pseudonyms_of(vault)
+    stand_ins = pseudonyms_of(engine, scope)
     sources, known = list(work.sources.items()), list(work.known.items())
     boundary = random_bytes(12).hex()
 

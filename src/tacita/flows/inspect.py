@@ -227,7 +227,8 @@ def import_records(
                 assert isinstance(record, ImportRecord)
                 try:
                     message = parse.parse_messages([record.message])
-                    guard(engine.policy, record.message.text)  # a text that is refused costs its own line only
+                    # A text that is refused costs its own line only.
+                    guard(engine.policy, record.message.text, channel=remember.IMPORT, find=engine.find_personal)
                     kept += message
                 except (InvalidInput, Blocked) as error:
                     bad.append((record.line, str(error)))

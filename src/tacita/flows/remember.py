@@ -15,11 +15,11 @@ from tacita.errors import Conflict, InvalidInput
 from tacita.flows.engine import Engine, State, Vault, microseconds, subject_of
 from tacita.flows.ids import format_id, new_id, no_such_item
 from tacita.flows.recall import item_at, row_of
-from tacita.flows.telling import embedded
+from tacita.flows.telling import embedded, pseudonyms_of
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
 from tacita.privacy.injection import signs, suspicious
-from tacita.privacy.policy import Policy, guard
+from tacita.privacy.policy import Guarded, Policy, guard
 from tacita.retrieval.segment import message_text, segments
 from tacita.vault.events import (
     Embedding,
@@ -65,9 +65,8 @@ def add(
     expiry = None if expires_at is None else microseconds(expires_at)
     if expiry is not None and expiry <= engine.clock():
         raise InvalidInput("expires_at must lie in the future")
-    guarded = [_guarded(engine.policy, number, message) for number, message in enumerate(messages)]
-    messages = [message for message, _ in guarded]
-    labels = [each for _, each in guarded]
+    guarded = [_guarded(engine, scope, number, message, channel) for number, message in enumerate(messages)]
+    messages = [message for message, _, _ in guarded]
     vault = engine.vaults.get(scope.tenant, subject_of(scope))
     tags = [_tags(vault.keys, message) for message in messages]
     with vault.lock:
@@ -91,8 +90,8 @@ def add(
             if number not in embeddings:
                 # It was there when we looked and was deleted since: embed it after all.
                 embeddings[number] = embed(engine, principal, vault, [message])[0]
-            record = _record(scope, message, embeddings[number], now, expiry, tag, channel, labels[number])
-            record = _held(engine.policy, record, now)
+            record = _record(scope, message, embeddings[number], now, expiry, tag, channel, guarded[number][1])
+            record = _held(engine.policy, record, now, by_policy=guarded[number][2])
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
@@ -111,8 +110,12 @@ def _tells(item: ItemRecord) -> bool:
     return item.role not in ("system", "developer") and item.held is None and bool(item.text.strip())
 
 
-def _held(policy: Policy, record: ItemRecord, now: int) -> ItemRecord:
-    """The record, in quarantine if its channel is not trusted and it wants to instruct whoever reads it."""
+def _held(policy: Policy, record: ItemRecord, now: int, *, by_policy: bool) -> ItemRecord:
+    """The record, in quarantine if the policy says so, or if its channel is not trusted and it wants to instruct."""
+    ends = now + QUARANTINE
+    expiry = ends if record.expires_at is None else min(ends, record.expires_at)
+    if by_policy:
+        return msgspec.structs.replace(record, held="policy", expires_at=expiry)
     if record.trust > Trust.IMPORTED or not policy.marks_instructions:
         return record
     found = signs(record.text)
@@ -121,8 +124,6 @@ def _held(policy: Policy, record: ItemRecord, now: int) -> ItemRecord:
     labels = tuple(sorted({*record.labels, *(f"instruction-{name}" for name in found)}))
     if record.trust > Trust.UNTRUSTED:
         return msgspec.structs.replace(record, labels=labels)
-    ends = now + QUARANTINE
-    expiry = ends if record.expires_at is None else min(ends, record.expires_at)
     return msgspec.structs.replace(record, labels=labels, held="instruction", expires_at=expiry)
 
 
@@ -141,8 +142,8 @@ def update(
         raise no_such_item()
     with vault.lock:
         name = vault.state.name_of(int(vault.state.rows["name"][row_of(vault.state, scope, item_id)]))
-    message, labels = _guarded(
-        engine.policy, 0, Message(role="user", text=text or "", name=name, metadata=metadata or {})
+    message, labels, _ = _guarded(
+        engine, scope, 0, Message(role="user", text=text or "", name=name, metadata=metadata or {}), None
     )
     embedding = None if text is None else embed(engine, principal, vault, [message])[0]
     now = engine.clock()
@@ -261,30 +262,42 @@ def _record(
     )
 
 
-def _guarded(policy: Policy, number: int, message: Message) -> tuple[Message, tuple[str, ...]]:
-    """The message as the policy lets it pass, metadata included, and the types that were found."""
-    where = f"message {number}: "
-    text = guard(policy, message.text, where)
+def _guarded(
+    engine: Engine, scope: Scope, number: int, message: Message, channel: str | None
+) -> tuple[Message, tuple[str, ...], bool]:
+    """The message as the policy lets it pass, metadata included, the types that were found, and whether it is held."""
+    source = _CHANNELS[message.role][0] if channel is None else channel
+    check = partial(
+        guard,
+        engine.policy,
+        where=f"message {number}: ",
+        channel=source,
+        stand_in=lambda kind, value: pseudonyms_of(engine, scope).stand_in(kind, value),
+        find=engine.find_personal,
+    )
+    text = check(message.text)
     if not message.metadata and not text.labels:
-        return message, ()
-    metadata, found = _guarded_json(policy, message.metadata, where)
+        return message, (), False
+    metadata, found, held = _guarded_json(check, message.metadata)
     if text.text is not message.text or metadata != message.metadata:
         message = msgspec.structs.replace(message, text=text.text, metadata=metadata)
-    return message, tuple(sorted({*text.labels, *found})) if found else text.labels
+    return message, tuple(sorted({*text.labels, *found})) if found else text.labels, text.held or held
 
 
-def _guarded_json(policy: Policy, value: Any, where: str) -> tuple[Any, set[str]]:
+def _guarded_json(check: Callable[[str], Guarded], value: Any) -> tuple[Any, set[str], bool]:
     """The same for every string of a JSON value."""
     if isinstance(value, str):
-        guarded = guard(policy, value, where)
-        return guarded.text, set(guarded.labels)
+        guarded = check(value)
+        return guarded.text, set(guarded.labels), guarded.held
     if isinstance(value, dict):
-        inner = {key: _guarded_json(policy, each, where) for key, each in value.items()}
-        return {key: each for key, (each, _) in inner.items()}, set().union(*(found for _, found in inner.values()))
+        inner = {key: _guarded_json(check, each) for key, each in value.items()}
+        found = set[str]().union(*(labels for _, labels, _ in inner.values()))
+        return {key: each for key, (each, _, _) in inner.items()}, found, any(held for _, _, held in inner.values())
     if isinstance(value, list):
-        listed = [_guarded_json(policy, each, where) for each in value]
-        return [each for each, _ in listed], set().union(*(found for _, found in listed))
-    return value, set()
+        listed = [_guarded_json(check, each) for each in value]
+        found = set[str]().union(*(labels for _, labels, _ in listed))
+        return [each for each, _, _ in listed], found, any(held for _, _, held in listed)
+    return value, set(), False
 
 
 def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:

@@ -19,10 +19,11 @@ from tacita.vault.events import ConsentSet
 from tacita.vault.vault import Change
 
 
-def pseudonyms_of(vault: Vault) -> Pseudonyms:
-    """Fresh stand-ins for one request about a vault."""
-    keys = vault.keys
-    return Pseudonyms(lambda value: keys.content_tag(b"pseudonym", value))
+def pseudonyms_of(engine: Engine, scope: Scope) -> Pseudonyms:
+    """Fresh stand-ins for one request about a subject, whose vault need not exist yet."""
+    subject = subject_of(scope)
+    vault_id = engine.keys.vault_id(scope.tenant, subject.kind, subject.id)
+    return Pseudonyms(lambda value: engine.keys.stand_in_tag(vault_id, value))
 
 
 def tell(
@@ -65,13 +66,16 @@ def tell(
         pseudonyms=pseudonyms,
         audit=audit,
         compose=compose,
+        find=engine.find_personal,
     )
 
 
 def embedded(engine: Engine, principal: Principal, vault: Vault, texts: Sequence[str]) -> NDArray[np.float32]:
     """The vectors of some texts of a vault, by the local embedder, or by a remote one that is told them."""
     if engine.remote is not None:
-        told = tell(engine, principal, vault, engine.remote.name, "embed", texts, pseudonyms=pseudonyms_of(vault))
+        keys = vault.keys
+        stand_ins = Pseudonyms(lambda value: engine.keys.stand_in_tag(keys.vault_id, value))
+        told = tell(engine, principal, vault, engine.remote.name, "embed", texts, pseudonyms=stand_ins)
         return checked_embed_disclosed(engine.remote, told)
     if engine.local is None:
         raise ConfigError("there is no embedder")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from tacita.ports.detectors import Detector, checked_detect
 from tacita.privacy.findings import Finding, without_overlaps
 from tacita.privacy.personal import personal
 from tacita.privacy.secrets import secrets
@@ -19,6 +21,20 @@ _WORDS: Final = (
 def _worth_a_look(text: str) -> bool:
     folded = text.casefold()
     return _SIGNS.search(text) is not None or any(word in folded for word in _WORDS)
+
+
+def scanner(detectors: Sequence[Detector]) -> Callable[[str], list[Finding]]:
+    """The built-in detectors together with the operator's own."""
+    if not detectors:
+        return scan
+
+    def find(text: str) -> list[Finding]:
+        found = scan(text)
+        for detector in detectors:
+            found += [Finding(kind, "pii", start, end) for kind, start, end in checked_detect(detector, text)]
+        return without_overlaps(found)
+
+    return find
 
 
 def scan(text: str) -> list[Finding]:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from tacita.disclosed import Disclosed
 from tacita.errors import AccessDenied, Blocked
 from tacita.privacy.detect import scan
+from tacita.privacy.findings import Finding
 from tacita.privacy.policy import Policy
 from tacita.privacy.pseudonyms import Pseudonyms, defused
 
@@ -55,6 +56,7 @@ def disclose(
     pseudonyms: Pseudonyms,
     audit: Callable[[str, str, int], None],
     compose: Callable[[Sequence[str]], str] | None = None,
+    find: Callable[[str], Sequence[Finding]] = scan,
 ) -> Disclosed:
     """The texts as this provider may see them.
 
@@ -70,7 +72,7 @@ def disclose(
     if refusal is not None:
         audit(request.operation, "denied", 0)
         raise AccessDenied(refusal)
-    prepared = tuple(prepare(text, policy, terms, pseudonyms, request.names) for text in texts)
+    prepared = tuple(prepare(text, policy, terms, pseudonyms, request.names, find) for text in texts)
     audit(request.operation, "ok", len(prepared))
     told = prepared if compose is None else (compose(prepared),)
     return Disclosed(request.provider, request.purpose, instructions, told)
@@ -86,12 +88,19 @@ def _refusal(request: Request, terms: Terms) -> str | None:
     return None
 
 
-def prepare(text: str, policy: Policy, terms: Terms, pseudonyms: Pseudonyms, names: Iterable[str] = ()) -> str:
+def prepare(
+    text: str,
+    policy: Policy,
+    terms: Terms,
+    pseudonyms: Pseudonyms,
+    names: Iterable[str] = (),
+    find: Callable[[str], Sequence[Finding]] = scan,
+) -> str:
     """One text after policy. Secrets never pass, whatever the policy keeps."""
     text = defused(text)
     pieces: list[str] = []
     end = 0
-    for finding in scan(text):
+    for finding in find(text):
         pieces.append(_spoken(text[end : finding.start], terms, pseudonyms, names))
         value = text[finding.start : finding.end]
         end = finding.end

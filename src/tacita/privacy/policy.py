@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
@@ -11,8 +11,11 @@ from tacita.errors import Blocked, ConfigError
 from tacita.privacy.detect import scan
 from tacita.privacy.findings import Finding
 
-Action = Literal["keep", "mask", "drop", "block"]
-"""Keep it (sealed, and labelled), put `[type]` in its place, put nothing there, or refuse the whole text."""
+Action = Literal["keep", "mask", "pseudonymise", "drop", "quarantine", "block"]
+"""Keep it (sealed, and labelled), put `[type]` in its place, or a stand-in that is the same each time, or nothing; put
+the whole item into quarantine; or refuse it."""
+StandIn = Callable[[str, str], str]
+"""From type and value to what is put in its place. Nothing leads back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,18 @@ class Policy:
     for_secrets: Action
     for_pii: Action
     types: Mapping[str, Action] = field(default_factory=lambda: MappingProxyType({}))
+    channels: Mapping[str, Mapping[str, Action]] = field(default_factory=lambda: MappingProxyType({}))
+    """By channel (user, assistant, tool, import, ...): actions by type where they differ there."""
     marks_instructions: bool = True
     """Whether text of untrusted channels that wants to instruct its reader goes to quarantine."""
 
-    def action(self, finding: Finding) -> Action:
-        """What this policy does with a finding."""
-        return self.types.get(finding.type) or (self.for_secrets if finding.kind == "secret" else self.for_pii)
+    def action(self, finding: Finding, channel: str = "") -> Action:
+        """What this policy does with a finding. `secret` and `pii` stand for all types of a class."""
+        for types in (self.channels.get(channel.partition(":")[0], {}), self.types):
+            found = types.get(finding.type) or types.get(finding.kind)
+            if found is not None:
+                return found
+        return self.for_secrets if finding.kind == "secret" else self.for_pii
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,8 @@ class Guarded:
     text: str
     labels: tuple[str, ...]
     """Types that were found, whatever was done with them; sorted."""
+    held: bool = False
+    """Whether it goes to quarantine."""
 
 
 _CARD: Final[Mapping[str, Action]] = MappingProxyType({"payment-card": "mask"})
@@ -62,19 +73,38 @@ def profile(name: str) -> Policy:
     return PROFILES[name]
 
 
-def guard(policy: Policy, text: str, where: str = "") -> Guarded:
-    """Apply a policy to a text. Raises Blocked, naming types and never content."""
-    findings = scan(text)
+def guard(
+    policy: Policy,
+    text: str,
+    where: str = "",
+    *,
+    channel: str = "",
+    stand_in: StandIn | None = None,
+    find: Callable[[str], Sequence[Finding]] = scan,
+) -> Guarded:
+    """Apply a policy to a text. Raises Blocked, naming types and never content.
+
+    Args:
+        channel: where it came from.
+        stand_in: for `pseudonymise`; without one it is masked.
+        find: what finds; the built-in detectors, or these and others.
+    """
+    findings = find(text)
     if not findings:
         return Guarded(text, ())
     pieces = []
     end = 0
+    held = False
     for finding in findings:
-        action = policy.action(finding)
+        action = policy.action(finding, channel)
         if action == "block":
             raise Blocked(f"{where}the guard profile {policy.name} refuses a {finding.type}")
-        if action != "keep":
-            pieces += [text[end : finding.start], f"[{finding.type}]" if action == "mask" else ""]
+        held = held or action == "quarantine"
+        if action not in ("keep", "quarantine"):
+            put = "" if action == "drop" else f"[{finding.type}]"
+            if action == "pseudonymise" and stand_in is not None:
+                put = stand_in(finding.type, text[finding.start : finding.end])
+            pieces += [text[end : finding.start], put]
             end = finding.end
     pieces.append(text[end:])
-    return Guarded("".join(pieces), tuple(sorted({finding.type for finding in findings})))
+    return Guarded("".join(pieces), tuple(sorted({finding.type for finding in findings})), held)

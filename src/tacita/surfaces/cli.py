@@ -547,7 +547,7 @@ def guard_scan(
     from tacita.privacy.detect import scan
     from tacita.privacy.files import texts
 
-    chosen = policies.profile(profile or _settings().guard)
+    chosen = policies.profile(profile) if profile else _settings().policy()
     counts: Counter[str] = Counter()
     for line, text in texts(file):
         findings = [

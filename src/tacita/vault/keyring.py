@@ -48,6 +48,10 @@ class Keys:
             self._known_ids[tenant, kind, subject_id] = known
         return known
 
+    def stand_in_tag(self, vault_id: bytes, value: bytes) -> bytes:
+        """A keyed tag of a value in one vault, which need not exist yet. Two vaults have different ones."""
+        return self._pseudonyms.mac(length_prefixed(b"stand-in", vault_id, value))
+
     def installation(self) -> str:
         """A pseudonym of this installation that says nothing about it: keyed, 32 hex digits."""
         return self._installation.mac(b"telemetry").hex()[:32]
