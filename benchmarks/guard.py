@@ -1,10 +1,11 @@
 """What the guard finds and what it takes for something else, on data that you name.
 
-    python benchmarks/guard.py [--secrets CASES.jsonl] [--pii SPANS.json] [--turns TEXTS.jsonl ...]
+    python benchmarks/guard.py [--secrets CASES.jsonl] [--pii SPANS.json] [--turns TEXTS.jsonl ...] [--injection FOLDER]
 
 Secrets: lines `{"text", "label"}`; found is a line with label 1 in which any secret is found, flagged one with label 0.
 PII: `[{"full_text", "spans": [{"entity_type", "start_position", "end_position"}]}]`; a span counts as found when a finding
-of the same type overlaps it. Types are mapped by `TYPES`; others are not counted.
+of the same type overlaps it. Types are mapped by `TYPES`; others are not counted. Injection: `positives.jsonl` and
+`negatives.jsonl` with a `text` each. Without data it still measures texts made to be slow.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tacita.privacy.detect import scan
+from tacita.privacy.injection import signs, suspicious
 
 TYPES = {
     "email": "EMAIL_ADDRESS",
@@ -66,6 +68,48 @@ def turns(paths: list[Path]) -> None:
     print(f"{each:.4f} ms a turn of {sum(map(len, texts)) / len(texts):.0f} characters on average  (<= 0.3 ms)")
 
 
+def injection(folder: Path) -> None:
+    for file, what in (("positives.jsonl", "marked"), ("negatives.jsonl", "marked though benign")):
+        texts = [json.loads(line)["text"] for line in (folder / file).read_text().splitlines()]
+        for trusted, whose in ((False, "a tool's"), (True, "the user's own")):
+            share = sum(suspicious(signs(text), trusted=trusted) for text in texts) / len(texts)
+            print(f"instructions {what}, as {whose} words: {100 * share:.2f} % of {len(texts)}")
+
+
+HOSTILE = {
+    "digits": "1234567890 ",
+    "almost cards": "4111 1111 1111 1112 ",
+    "almost mail": "a@b.",
+    "one long word": "aA1",
+    "passwords": "password: x1Y2z3W4v5 ",
+    "equals": "a=b;",
+    "colons": "12:34:56:78:9a:bc:",
+    "dots": "1.2.3.4.5.",
+    "hyphens": "0-1-2-3-",
+    "urls": "https://a:b@c.de/x?key=y ",
+    "base64": "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo",
+    "keys": "AKIA",
+    "tokens": "token=ghp_ sk- xoxb- eyJ. ",
+    "dates": "01/02/1990 born ",
+}
+
+
+def hostile() -> None:
+    """The slowest of texts that are made of one piece, 64 KB each."""
+    slowest = ("", 0.0)
+    for name, piece in HOSTILE.items():
+        text = (piece * (65_536 // len(piece) + 1))[:65_536]
+        took = []
+        for _ in range(3):
+            start = time.perf_counter()
+            scan(text)
+            signs(text)
+            took.append(1000 * (time.perf_counter() - start))
+        slowest = max(slowest, (name, min(took)), key=lambda each: each[1])
+        print(f"64 KB of {name:14s} {min(took):8.1f} ms")
+    print(f"slowest: {slowest[0]}, {slowest[1]:.1f} ms  (<= 20 ms)")
+
+
 def _texts(path: Path) -> Iterator[str]:
     """Every string under `text` or `content` in a JSON or JSONL file."""
     raw = path.read_text()
@@ -87,6 +131,7 @@ def main() -> None:
     parser.add_argument("--secrets", type=Path)
     parser.add_argument("--pii", type=Path)
     parser.add_argument("--turns", type=Path, nargs="*", default=[])
+    parser.add_argument("--injection", type=Path)
     given = parser.parse_args()
     if given.secrets:
         secrets(given.secrets)
@@ -94,6 +139,9 @@ def main() -> None:
         pii(given.pii)
     if given.turns:
         turns(given.turns)
+    if given.injection:
+        injection(given.injection)
+    hostile()
 
 
 if __name__ == "__main__":

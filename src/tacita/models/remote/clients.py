@@ -6,6 +6,7 @@ An SDK would else look into its vendor's environment variables for an address, a
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -22,6 +23,10 @@ Secret = Callable[[str], str]
 NO_KEY: Final = "not-needed"
 _TELLING: Final = ("x-stainless-", "openai-organization", "openai-project", "x-goog-api-client")
 """What clients tell about this machine, or take from its environment, without being asked."""
+_TALKATIVE: Final = (
+    *("openai", "anthropic", "boto3", "botocore", "google_genai", "google.auth", "urllib3"),
+    *("httpx", "httpcore", "httpx2", "httpcore2", "pydantic_ai"),
+)
 _OAUTH: Final = "https://oauth2.googleapis.com/token"
 
 
@@ -40,8 +45,17 @@ class _Confined(httpx2.AsyncHTTPTransport):
         return await super().handle_async_request(request)
 
 
+def hush() -> None:
+    """Keep the vendors' libraries from logging: at DEBUG they write whole requests, words and all."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        if logger.level < logging.WARNING:
+            logger.setLevel(logging.WARNING)
+
+
 def open_http(uri: ModelUri, timeout: float) -> httpx2.AsyncClient:
     """The HTTP client of one model. Belongs to one event loop; whoever opens it closes it."""
+    hush()
     return httpx2.AsyncClient(transport=_Confined(uri.host), timeout=timeout, trust_env=False, follow_redirects=False)
 
 

@@ -1,5 +1,6 @@
 """Official clients against protocol servers on loopback: what is sent, and what is made of every failure."""
 
+import logging
 import traceback
 from collections.abc import Iterator
 
@@ -137,6 +138,19 @@ def test_what_may_pass_is_tried_again(which: str, server: ModelServer) -> None:
     before = len(server.received)
     assert ask(model(which, server, attempts="3")).startswith("{")
     assert len(server.received) == before + 3
+
+
+@pytest.mark.parametrize("which", SDKS)
+@pytest.mark.parametrize("behaviour", ["ok", "busy", "broken", "cut", "no_json", "wrong_shape", "refused"])
+def test_nothing_is_logged_at_debug(
+    which: str, behaviour: str, server: ModelServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lesson 19. The vendors' own libraries log whole requests at DEBUG."""
+    server.will(behaviour)  # type: ignore[arg-type]
+    with caplog.at_level(logging.DEBUG):
+        attempt(model(which, server))
+    written = "\n".join(f"{record.getMessage()} {record.args} {record.exc_text}" for record in caplog.records)
+    assert not [word for word in ("Quillfeather", "synthetic-key", "synthetic-secret") if word in written]
 
 
 def test_no_vendors_variable_reroutes_anything(monkeypatch: pytest.MonkeyPatch, server: ModelServer) -> None:
