@@ -298,7 +298,10 @@ def _refuse_literal_secrets(values: Mapping[str, Any]) -> None:
         else:
             literal = name in _URI_FIELDS and _LITERAL_SECRET.search(value) is not None
             # By what it is and not by what it is called: a connection string hides in a name that nobody thought of.
-            literal = literal or any(finding.kind == "secret" for finding in scan(value))
+            # Not what only stands behind a telling word: `passphrase:file:...` is no password.
+            literal = literal or any(
+                finding.kind == "secret" and finding.type not in ("password", "token") for finding in scan(value)
+            )
         if literal:
             written = "...?key=env:NAME" if name in ("model", "embedder") else "env:NAME"
             raise ConfigError(

@@ -6,11 +6,12 @@ import json
 import os
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tacita import ConfigError, InvalidInput, Memory, registry
-from tacita.config import Settings, build, self_test
+from tacita.config import Settings, build, egress, self_test
 from tacita.hazmat import SecretKey
 from tacita.keys._local import LocalProvider
 from tacita.ports.keys import KeyContext
@@ -167,3 +168,49 @@ def test_home_and_settings_exclude_each_other(home: Path) -> None:
         Memory(home, settings=Settings.load())
     with pytest.raises((ConfigError, InvalidInput)):
         Memory(embedder=object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"model": "openai:gpt-x?key=sk-synthetic-0000"},
+        {"telemetry": {"key": "phc_synthetic"}},
+        {"extraction": {"instructions": "use AKIAQ3EGRT7ZLN2HWXJP for it"}},
+        {"models_folder": "postgres://admin:hunter2Winter94@db.example/x"},
+    ],
+    ids=str,
+)
+def test_a_literal_secret_is_refused_wherever_it_stands(described: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="literal secret") as caught:
+        Settings.load(home=tmp_path, config=described)
+    assert not [word for word in ("synthetic", "AKIA", "hunter2") if word in str(caught.value)]
+
+
+def test_variables_in_a_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_HOST", "models.example.org")
+    file = tmp_path / "tacita.toml"
+    file.write_text(
+        'model = "openai:x@https://${MODEL_HOST}/v1?key=env:K"\n[extraction]\ncategories = ["${MODEL_HOST}"]\n'
+    )
+    settings = Settings.load(home=tmp_path, config=file)
+    assert settings.model == "openai:x@https://models.example.org/v1?key=env:K"
+    assert settings.extraction.categories == ("models.example.org",)
+    monkeypatch.delenv("MODEL_HOST")
+    with pytest.raises(ConfigError, match="MODEL_HOST"):
+        Settings.load(home=tmp_path, config=file)
+
+
+def test_egress_names_every_host_and_contacts_none(tmp_path: Path) -> None:
+    described = {
+        "model": "vertex:gemini?project=p&location=europe-west1&credentials=file:/nowhere.json",
+        "embedder": "openai:text-embedding-3-small?key=env:NOT_SET&dimensions=8",
+        "telemetry": {"enabled": True, "endpoint": "https://posthog.example.org"},
+    }
+    found = egress(Settings.load(home=tmp_path, config=described))
+    assert [entry["host"] for entry in found] == [
+        "europe-west1-aiplatform.googleapis.com",
+        "oauth2.googleapis.com",
+        "api.openai.com",
+        "posthog.example.org",
+    ]
+    assert egress(Settings.load(home=tmp_path)) == []
