@@ -27,7 +27,7 @@ from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.pipeline.prompt import Guidance
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.privacy.detect import scan
 from tacita.privacy.disclose import Terms
 from tacita.privacy.policy import PROFILES, Action, Policy
@@ -41,9 +41,10 @@ _VARIABLES = {
     "embedder": "TACITA_EMBEDDER",
     "guard": "TACITA_GUARD",
     "model": "TACITA_MODEL",
+    "reranker": "TACITA_RERANKER",
 }
 _CONFIG_VARIABLE = "TACITA_CONFIG"
-_URI_FIELDS = ("store", "ring", "keys", "embedder", "model")
+_URI_FIELDS = ("store", "ring", "keys", "embedder", "model", "reranker")
 _LITERAL_SECRET = re.compile(
     r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$"
     r"|[?&](?:key|secret|token|credentials)=(?!(?:env|file|keyring):|default\b)"
@@ -127,6 +128,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """What happens to secrets and personal data in what is added: see docs/how-to/guard.md."""
     model: str | None = None
     """Language model for facts, such as `openai:gpt-4.1-mini?key=env:OPENAI_API_KEY`."""
+    reranker: str | None = None
+    """`cross-encoder:FOLDER`, `rerank:MODEL?key=env:NAME`, or `model`: the language model orders the best hits."""
     disclosure: Disclosure = Disclosure()
     extraction: ExtractionSettings = ExtractionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -205,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "guard": self.guard_profile,
             "guard.types": _listed(self.policy().types),
             "model": self.model or "none",
+            "reranker": self.reranker or "none",
             "disclosure.pii": self.disclosure.pii,
             "disclosure.names": str(self.disclosure.terms(self.guard_profile).names).lower(),
             "disclosure.purposes": ", ".join(self.disclosure.purposes) or "any",
@@ -319,6 +323,7 @@ class Parts:
     keys: KeyProvider
     embedder: Embedder | RemoteEmbedder | None
     model: LanguageModel | None = None
+    reranker: Reranker | RemoteReranker | LanguageModel | None = None
     owned: tuple[Callable[[], None], ...] = field(default=())
 
     def close(self) -> None:
@@ -346,7 +351,8 @@ class Parts:
             "embedder": "none" if self.embedder is None else self.embedder.name,
             "guard": self.settings.guard_profile,
             "model": "none" if self.model is None else self.model.name,
-            "egress": _manifest(self.settings, self.embedder, self.model),
+            "reranker": "none" if self.reranker is None else self.reranker.name,
+            "egress": _manifest(self.settings, self.embedder, self.model, self.reranker),
         }
 
 
@@ -400,11 +406,16 @@ def egress(settings: Settings, *, embedder: str | None = None, model: str | None
     uri = embedder or settings.embedder
     remote = registry.split(uri)[0] in registry.REMOTE_EMBEDDERS
     found = _build_embedder(settings, uri, owned) if remote else None
-    return _manifest(settings, found, _build_model(settings, model, owned))
+    described = _build_model(settings, model, owned)
+    local = registry.split(settings.reranker or "")[0] == "cross-encoder"
+    return _manifest(settings, found, described, None if local else _build_reranker(settings, described, owned))
 
 
 def _manifest(
-    settings: Settings, embedder: Embedder | RemoteEmbedder | None, model: LanguageModel | None
+    settings: Settings,
+    embedder: Embedder | RemoteEmbedder | None,
+    model: LanguageModel | None,
+    reranker: Reranker | RemoteReranker | LanguageModel | None,
 ) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     told = f"personal data: {settings.disclosure.pii}; secrets: masked"
@@ -415,6 +426,9 @@ def _manifest(
     if isinstance(embedder, RemoteEmbedder):
         what = "every text that is kept, and every query"
         entries += [_entry("embedder", embedder.name, host, what, told) for host in embedder.hosts]
+    if isinstance(reranker, RemoteReranker | LanguageModel):
+        what = "queries and the texts that they find"
+        entries += [_entry("reranker", reranker.name, host, what, told) for host in reranker.hosts]
     if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
         host = urlsplit(settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))
@@ -453,6 +467,7 @@ def build(
     try:
         opened_embedder = _build_embedder(settings, embedder, owned)
         opened_model = _build_model(settings, model, owned)
+        opened_reranker = _build_reranker(settings, opened_model, owned)
         chosen_store = store if store is not None else settings.store
         in_memory = isinstance(chosen_store, str) and registry.split(chosen_store)[0] == "memory"
         if in_memory:
@@ -468,7 +483,14 @@ def build(
         )
         opened_store = _build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
         parts = Parts(
-            settings, opened_store, opened_ring, provider, opened_embedder, opened_model, tuple(reversed(owned))
+            settings,
+            opened_store,
+            opened_ring,
+            provider,
+            opened_embedder,
+            opened_model,
+            opened_reranker,
+            tuple(reversed(owned)),
         )
         self_test(parts)
     except BaseException:
@@ -536,6 +558,27 @@ def _build_model(
     owned.append(opened.close)
     found: LanguageModel = opened
     return found
+
+
+def _build_reranker(
+    settings: Settings, model: LanguageModel | None, owned: list[Callable[[], None]]
+) -> Reranker | RemoteReranker | LanguageModel | None:
+    uri = settings.reranker
+    if uri is None or uri == "none":
+        return None
+    if uri == "model":
+        if model is None:
+            raise ConfigError("reranker = model needs a language model: set model as well")
+        return model
+    scheme, rest = registry.split(uri)
+    factory = registry.lookup("rerankers", scheme, settings.plugins.allow)
+    if scheme == "cross-encoder":
+        local: Reranker = factory(rest)
+        return local
+    opened: Any = factory(uri, _secrets_of(uri))
+    owned.append(opened.close)
+    remote: RemoteReranker = opened
+    return remote
 
 
 def _secrets_of(uri: str) -> Callable[[str], str]:

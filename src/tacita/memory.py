@@ -102,6 +102,7 @@ class Memory:
             terms=chosen.disclosure.terms(chosen.guard_profile),
             guidance=chosen.extraction.guidance(),
             detectors=checked_detectors(detectors),
+            reranker=self._parts.reranker,
             clock=clock,
         )
         self._principal = Principal(tenant=chosen.tenant)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders", "models", "credentials"]
+Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "credentials"]
 
 _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
@@ -40,6 +40,10 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
     "models": {
         **dict.fromkeys(_REMOTE, "tacita.models.remote.model:open_model"),
         "function": "tacita.models.called:CalledModel",
+    },
+    "rerankers": {
+        "cross-encoder": "tacita.models.cross_encoder:open_cross_encoder",
+        "rerank": "tacita.models.remote.rerank:open_reranker",
     },
     "credentials": {"keyring": "tacita.keys.oskeyring:read_credential"},
 }

@@ -15,7 +15,7 @@ from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
 from tacita.ports.detectors import Detector
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.privacy.detect import scanner
 from tacita.privacy.disclose import DEFAULT_TERMS, Terms
 from tacita.privacy.policy import Policy
@@ -71,6 +71,7 @@ class Engine:
         terms: Terms = DEFAULT_TERMS,
         guidance: Guidance = NO_GUIDANCE,
         detectors: Sequence[Detector] = (),
+        reranker: Reranker | RemoteReranker | LanguageModel | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self.store = store
@@ -83,6 +84,7 @@ class Engine:
         self.model = model
         self.terms = terms
         self.guidance = guidance
+        self.reranker = reranker
         self.find_personal = scanner(detectors)
         self.clock = clock
         self.keys = Keys(ring, provider)

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tacita.access.principal import Principal
 from tacita.errors import ConfigError, InvalidInput, TacitaError
 from tacita.flows.engine import Engine, State, Vault, moment, subject_of
@@ -41,6 +44,8 @@ ATTEMPTS: Final = 5
 _MESSAGES: Final = 20
 _CHARS: Final = 12_000
 """One prompt holds at most so many messages, or characters of them."""
+_TOGETHER: Final = 5
+"""Messages for which related facts are looked up at once."""
 _KNOWN: Final = 12
 """Known facts that a prompt shows."""
 
@@ -154,8 +159,10 @@ def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) ->
     allowed = (state.current() if mask is None else mask) & (state.rows["kind"] == kind)
     model = "" if engine.embedder is None else engine.embedder.name
     best: dict[int, float] = {}
-    for row in rows:
-        query = prepare(state.texts[row], state.index.vector(row, model), model, None, state.index.names)
+    for start in range(0, len(rows), _TOGETHER):
+        few = rows[start : start + _TOGETHER]
+        text = " ".join(state.texts[row] for row in few)
+        query = prepare(text, _mean(state, few, model), model, None, state.index.names)
         ranked = rank(state.index, query, allowed=allowed, top_k=_KNOWN)
         for found, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
             best[found] = max(score, best.get(found, 0.0))
@@ -164,6 +171,16 @@ def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) ->
         Known(state.ids[row], state.texts[row], int(state.rows["timestamp"][row]), Trust(int(state.rows["trust"][row])))
         for row in chosen
     ]
+
+
+def _mean(state: State, rows: Sequence[int], model: str) -> NDArray[np.float32] | None:
+    """The direction of a few messages' vectors together; None if none has one."""
+    held = [vector for row in rows if (vector := state.index.vector(row, model)) is not None]
+    if not held:
+        return None
+    summed = np.sum(np.stack(held), axis=0, dtype=np.float32)
+    unit: NDArray[np.float32] = np.divide(summed, max(float(np.linalg.norm(summed)), 1e-6), dtype=np.float32)
+    return unit
 
 
 def _subject_only(scope: Scope) -> dict[str, str]:

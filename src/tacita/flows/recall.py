@@ -18,6 +18,7 @@ from tacita.errors import InvalidInput, KeyUnavailable
 from tacita.flows.engine import Engine, State, microseconds, moment, subject_of
 from tacita.flows.filters import Group, Mask, evaluate
 from tacita.flows.ids import format_id, no_such_item
+from tacita.flows.rerank import LOOKED_AT, reranked
 from tacita.flows.telling import embedded
 from tacita.items import (
     ID_FIELDS,
@@ -66,7 +67,11 @@ def search(
     now = engine.clock()
     reference = now if reference_time is None else microseconds(reference_time)
     hits: list[Hit] = []
+    warnings: list[str] = []
     without = 0
+    # What is looked at again is cut afterwards: the number that was asked for, and the score.
+    wanted = top_k if engine.reranker is None else max(top_k, LOOKED_AT)
+    floor = threshold if engine.reranker is None else None
     for scope in scopes:
         vault = engine.find(scope)
         found: list[Hit] = []
@@ -78,13 +83,19 @@ def search(
                 state = vault.state
                 mask = select(state, scope, filters, as_of=as_of)
                 prepared = prepare(query, vector, model, reference, state.index.names)
-                ranked = rank(state.index, prepared, allowed=mask, top_k=top_k, threshold=threshold, explain=explain)
+                ranked = rank(state.index, prepared, allowed=mask, top_k=wanted, threshold=floor, explain=explain)
                 found = _hits(state, scope, ranked)
                 without += ranked.without_vectors
+            if engine.reranker is not None:
+                found, warning = reranked(engine, principal, vault, query, found)
+                warnings += [warning] if warning else []
+                found = [hit for hit in found if threshold is None or hit.score >= threshold][:top_k]
         engine.read_entry(principal, operation, vault, len(found))
         hits += found
     kept = tuple(hits) if len(scopes) == 1 else _merged(hits)[:top_k]
-    return SearchResult(hits=kept, taint=lowest_trust(kept), warnings=_warnings(engine, without))
+    return SearchResult(
+        hits=kept, taint=lowest_trust(kept), warnings=(*_warnings(engine, without), *dict.fromkeys(warnings))
+    )
 
 
 def _merged(hits: list[Hit]) -> tuple[Hit, ...]:

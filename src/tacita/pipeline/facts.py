@@ -167,7 +167,7 @@ def normal(text: str) -> str:
 
 
 def _fold(word: str) -> str:
-    return unicodedata.normalize("NFKC", word).casefold()
+    return word.lower() if word.isascii() else unicodedata.normalize("NFKC", word).casefold()
 
 
 def _supported(text: str, words: frozenset[str]) -> bool:

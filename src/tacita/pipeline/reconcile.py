@@ -42,8 +42,10 @@ def reconcile(facts: Sequence[Fact], known: Sequence[Known]) -> tuple[list[Decis
     decisions: list[Decision] = []
     refused: Counter[str] = Counter()
     gone: set[bytes] = set()
+    stated = [(Statement.of(each.text), each) for each in known]
     for fact in facts:
-        same = next((each for each in known if same_statement(fact.text, each.text)), None)
+        says = Statement.of(fact.text)
+        same = next((each for statement, each in stated if says.same(statement)), None)
         if same is not None and may_replace(same.trust, fact.source.trust):
             decisions.append(Decision(fact, "skip", reason="duplicate"))
             continue
@@ -75,21 +77,36 @@ def derived_trust(parents: Sequence[Trust]) -> Trust:
     return min(parents, default=Trust.UNTRUSTED)
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What decides whether two texts say the same."""
+
+    words: str
+    numbers: tuple[str, ...]
+    negations: frozenset[str]
+    stems: tuple[str, ...]
+    distinct: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> Statement:
+        """Read a text once, for many comparisons."""
+        stems = tuple(analyse(text)[0])
+        negations = frozenset(text.casefold().replace("\u2019", "'").split()) & _NEGATIONS
+        return cls(normal(text), tuple(_NUMBER.findall(text)), negations, stems, frozenset(stems))
+
+    def same(self, other: Statement) -> bool:
+        """Equal but for wording that carries no meaning: nearly the same stems, the same numbers and negations."""
+        if self.words == other.words:
+            return True
+        if self.numbers != other.numbers or self.negations != other.negations or not self.stems or not other.stems:
+            return False
+        both = self.distinct & other.distinct
+        if len(both) < _NEAR * len(self.distinct | other.distinct):
+            return False
+        # Order carries meaning ("Ana owes Rui"): it must be the same for what both hold.
+        return [stem for stem in self.stems if stem in both] == [stem for stem in other.stems if stem in both]
+
+
 def same_statement(one: str, other: str) -> bool:
-    """Equal but for wording that carries no meaning: nearly the same stems, the same numbers, the same negations."""
-    if normal(one) == normal(other):
-        return True
-    if _NUMBER.findall(one) != _NUMBER.findall(other) or _negations(one) != _negations(other):
-        return False
-    first, second = analyse(one)[0], analyse(other)[0]
-    if not first or not second:
-        return False
-    left, right = set(first), set(second)
-    # Order carries meaning ("Ana owes Rui"): it must be the same for what both hold.
-    both = left & right
-    ordered = [stem for stem in first if stem in both] == [stem for stem in second if stem in both]
-    return ordered and len(both) >= _NEAR * len(left | right)
-
-
-def _negations(text: str) -> frozenset[str]:
-    return frozenset(text.casefold().replace("\u2019", "'").split()) & _NEGATIONS
+    """Whether two texts say the same."""
+    return Statement.of(one).same(Statement.of(other))

@@ -110,6 +110,46 @@ class LanguageModel(Protocol):
         """The answer's text. Raises ModelError, which never quotes prompt or answer."""
 
 
+@runtime_checkable
+class Reranker(Protocol):
+    """Reads a question and a text together and says how well they fit. Runs in this process."""
+
+    @property
+    def name(self) -> str:
+        """Names the model."""
+
+    def score(self, query: str, texts: list[str], /) -> NDArray[np.float32]:
+        """One number from 0 to 1 for each text, in order."""
+
+
+@runtime_checkable
+class RemoteReranker(Protocol):
+    """The same elsewhere: it gets only what was disclosed to it."""
+
+    @property
+    def name(self) -> str:
+        """Names the model."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that it may contact."""
+
+    def score_disclosed(self, texts: Disclosed, /) -> NDArray[np.float32]:
+        """The first text is the question. One number from 0 to 1 for each of the others, in order."""
+
+
+def checked_scores(reranker: Reranker | RemoteReranker, call: Callable[[], object], count: int) -> NDArray[np.float32]:
+    """What a reranker's call gives, verified: `count` finite float32 numbers from 0 to 1. Raises ModelError."""
+    scores = tried(call)
+    if isinstance(scores, Failed):
+        raise ModelError(f"reranker {reranker.name} failed: {scores.kind}", retryable=scores.retryable)
+    if not isinstance(scores, np.ndarray) or scores.dtype != np.float32 or scores.shape != (count,):
+        raise ModelError(f"reranker {reranker.name} did not give {count} float32 numbers")
+    if not bool(np.all((scores >= 0) & (scores <= 1))):
+        raise ModelError(f"reranker {reranker.name} gave numbers outside 0 to 1")
+    return scores
+
+
 def checked_complete(model: LanguageModel, prompt: Disclosed) -> str:
     """The answer of `model`, of at most `limits.ANSWER_CHARS` characters.
 

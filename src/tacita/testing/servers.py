@@ -154,6 +154,8 @@ def reply_to(path: str, given: dict[str, Any], answer: Callable[[str, str], str]
         return _openai_chat(given, answer)
     if path.endswith("/embeddings"):
         return _openai_embeddings(given)
+    if path.endswith("/rerank"):
+        return _rerank(given)
     if path.endswith("/messages"):
         return _anthropic(given, answer)
     if re.search(r"/model/[^/]+/converse$", path):
@@ -204,6 +206,14 @@ def _openai_embeddings(given: dict[str, Any]) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": 5, "total_tokens": 5},
     }
+
+
+def _rerank(given: dict[str, Any]) -> dict[str, Any]:
+    # By shared words, so that a test can say what comes first.
+    wanted = set(given["query"].lower().split())
+    shares = [len(wanted & set(text.lower().split())) / max(1, len(wanted)) for text in given["documents"]]
+    ordered = sorted(range(len(shares)), key=lambda at: -shares[at])[: given.get("top_n")]
+    return {"id": "r1", "results": [{"index": at, "relevance_score": shares[at]} for at in ordered]}
 
 
 def _anthropic(given: dict[str, Any], answer: Callable[[str, str], str]) -> dict[str, Any]:

@@ -47,8 +47,8 @@ class _Loop:
         self._loop.close()
 
 
-class _Remote:
-    """What both have in common: the client, opened at the first call, and patience."""
+class Remote:
+    """What all have in common: the client, opened at the first call, and patience."""
 
     def __init__(self, uri: str, secret: Callable[[str], str]) -> None:
         self._uri: ModelUri = parse(uri)
@@ -116,7 +116,7 @@ class _Remote:
             self._client = self._http = None
 
 
-class RemoteModel(_Remote):
+class RemoteModel(Remote):
     """A language model elsewhere."""
 
     def _open(self, http: Any) -> Any:
@@ -147,7 +147,7 @@ class RemoteModel(_Remote):
         return self._call(ask)
 
 
-class RemoteEmbedding(_Remote):
+class RemoteEmbedding(Remote):
     """An embedder elsewhere. Its URI says how many dimensions its vectors have."""
 
     def __init__(self, uri: str, secret: Callable[[str], str]) -> None:

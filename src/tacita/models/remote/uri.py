@@ -27,11 +27,12 @@ DEFAULT_URLS: Final[Mapping[str, str]] = {
     "mistral": "https://api.mistral.ai/v1",
     "cohere": "https://api.cohere.ai/compatibility/v1",
     "together": "https://api.together.xyz/v1",
+    "rerank": "https://api.cohere.com",
     "ollama": "http://127.0.0.1:11434/v1",
     "vllm": "http://127.0.0.1:8000/v1",
     "lmstudio": "http://127.0.0.1:1234/v1",
 }
-_LOCAL: Final = frozenset({"ollama", "vllm", "lmstudio"})
+_LOCAL: Final = frozenset({"ollama", "vllm", "lmstudio", "rerank"})
 """These need no key."""
 
 
