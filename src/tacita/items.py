@@ -454,4 +454,4 @@ class Stats(Value, frozen=True, kw_only=True):
 
 def lowest_trust(hits: Sequence[Hit]) -> Trust | None:
     """The lowest trust among hits, None if there are none."""
-    return min((hit.trust for hit in hits), default=None)
+    return min([hit.item.trust for hit in hits], default=None)

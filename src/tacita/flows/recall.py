@@ -8,7 +8,7 @@ import functools
 import struct
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,40 +186,43 @@ def item_at(state: State, row: int) -> Item:
 
 def items_at(state: State, rows: NDArray[np.int64]) -> list[Item]:
     """The item versions in some rows."""
-    return [_item(state, row, state.values_of(row)) for row in rows.tolist()]
-
-
-def _item(state: State, row: int, values: tuple[Any, ...]) -> Item:
-    (
-        timestamp, created_at, updated_at, expires_at, valid_to, _, _, user_id, agent_id, app_id, run_id,
-        name, role, channel, _, kind, version, trust, _, _,
-    ) = values  # fmt: skip
-    names = state.names
-    created = moment(created_at)
-    return Item(
-        id=format_id(state.ids[row]),
-        text=state.texts[row],
-        kind=_KINDS[names[kind]],
-        role=names[role] or "",
-        name=names[name],
-        user_id=names[user_id],
-        agent_id=names[agent_id],
-        app_id=names[app_id],
-        run_id=names[run_id],
-        metadata=state.metadata_of(row),
-        attachments=state.rare.attachments.get(row, ()),
-        timestamp=created if timestamp == created_at else moment(timestamp),
-        created_at=created,
-        updated_at=created if updated_at == created_at else moment(updated_at),
-        expires_at=None if expires_at == NEVER else moment(expires_at),
-        valid_to=None if valid_to == NEVER else moment(valid_to),
-        version=version,
-        channel=names[channel] or "",
-        trust=_TRUSTS[trust],
-        citations=tuple(map(format_id, state.rare.sources.get(row, ()))),
-        labels=state.rare.labels.get(row, ()),
-        derivation=None if row not in state.rare.derivations else _derivation(state, row),
-    )
+    # One loop with its names bound before it: this is a tenth of a search.
+    numbers = rows.tolist()
+    names, ids, texts, rare = state.names, state.ids, state.texts, state.rare
+    attachments, sources, labels, derivations = rare.attachments, rare.sources, rare.labels, rare.derivations
+    items = []
+    for row, values in zip(numbers, state.values_of(numbers), strict=True):
+        (
+            timestamp, created_at, updated_at, expires_at, valid_to, _, _, user_id, agent_id, app_id, run_id,
+            name, role, channel, _, kind, version, trust, _, _,
+        ) = values  # fmt: skip
+        created = moment(created_at)
+        item = Item(
+            id=format_id(ids[row]),
+            text=texts[row],
+            kind=_KINDS[names[kind]],
+            role=names[role] or "",
+            name=names[name],
+            user_id=names[user_id],
+            agent_id=names[agent_id],
+            app_id=names[app_id],
+            run_id=names[run_id],
+            metadata=state.metadata_of(row),
+            attachments=attachments.get(row, ()),
+            timestamp=created if timestamp == created_at else moment(timestamp),
+            created_at=created,
+            updated_at=created if updated_at == created_at else moment(updated_at),
+            expires_at=None if expires_at == NEVER else moment(expires_at),
+            valid_to=None if valid_to == NEVER else moment(valid_to),
+            version=version,
+            channel=names[channel] or "",
+            trust=_TRUSTS[trust],
+            citations=tuple(map(format_id, sources[row])) if row in sources else (),
+            labels=labels.get(row, ()),
+            derivation=_derivation(state, row) if row in derivations else None,
+        )
+        items.append(item)
+    return items
 
 
 def _derivation(state: State, row: int) -> Derivation:

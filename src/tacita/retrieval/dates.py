@@ -84,8 +84,15 @@ HINTS: Final = frozenset(
 """English words without one of which no query is read for dates."""
 
 
+_NO_DATES = DateWords((), (), ())
+_DATE_WORDS = frozenset({*MONTHS, *_YEARS, *(f"{day:02}" for day in range(1, 32)), *map(str, range(1, 32))})
+"""One of these has to be there. Digits of other scripts are no day numbers: nobody writes dates so in a query."""
+
+
 def date_words(words: list[str]) -> DateWords:
     """Day numbers, months and years among the words of a query."""
+    if _DATE_WORDS.isdisjoint(words):
+        return _NO_DATES
     days: list[int] = []
     months: list[int] = []
     years: list[int] = []

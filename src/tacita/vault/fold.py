@@ -181,9 +181,10 @@ class VaultState(Generic[Index]):
         mask: NDArray[np.bool_] = rows["alive"] & (rows["valid_to"] == NEVER) & ~rows["held"]
         return mask
 
-    def values_of(self, row: int) -> tuple[Any, ...]:
-        """All fields of a row, in the order of `ROW`."""
-        return _ROW_VALUES.unpack_from(self._bytes(), row * ROW.itemsize)
+    def values_of(self, rows: Sequence[int]) -> list[tuple[Any, ...]]:
+        """All fields of some rows, in the order of `ROW`."""
+        data, size, unpack = self._bytes(), ROW.itemsize, _ROW_VALUES.unpack_from
+        return [unpack(data, row * size) for row in rows]
 
     def _bytes(self) -> memoryview:
         # Rows as bytes, for `struct` is ten times as fast as numpy, which copies a structured row field by field.
