@@ -13,14 +13,14 @@ import numpy as np
 from tacita.access.principal import Principal
 from tacita.errors import Conflict, InvalidInput
 from tacita.flows.engine import Engine, State, Vault, microseconds, subject_of
-from tacita.flows.ids import format_id, new_id, no_such_item
+from tacita.flows.ids import format_id, new_ids, no_such_item
 from tacita.flows.recall import item_at, row_of
 from tacita.flows.telling import embedded, pseudonyms_of
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
 from tacita.privacy.injection import signs, suspicious
 from tacita.privacy.policy import Guarded, Policy, guard
-from tacita.retrieval.segment import message_text, segments
+from tacita.retrieval.segment import SHORTEST, message_text, segments
 from tacita.vault.events import (
     Embedding,
     Event,
@@ -74,6 +74,7 @@ def add(
     new = [number for number, is_known in enumerate(known) if not is_known]
     embeddings = dict(zip(new, embed(engine, principal, vault, [messages[number] for number in new]), strict=True))
     now = engine.clock()
+    ids = new_ids(now, len(messages))
 
     def decide(state: State) -> Change[AddResult]:
         events: list[ItemAdded] = []
@@ -90,7 +91,9 @@ def add(
             if number not in embeddings:
                 # It was there when we looked and was deleted since: embed it after all.
                 embeddings[number] = embed(engine, principal, vault, [message])[0]
-            record = _record(scope, message, embeddings[number], now, expiry, tag, channel, guarded[number][1])
+            record = _record(
+                ids[number], scope, message, embeddings[number], now, expiry, tag, channel, guarded[number][1]
+            )
             record = _held(engine.policy, record, now, by_policy=guarded[number][2])
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
@@ -214,7 +217,7 @@ def embed(engine: Engine, principal: Principal, vault: Vault, messages: Sequence
     spans = []
     for message in messages:
         whole = message_text(message.text, message.name)
-        parts = segments(message.text, message.name)
+        parts = segments(message.text, message.name) if len(message.text) >= SHORTEST else []
         parts = [] if len(parts) < 2 else parts
         spans.append((len(texts), len(texts) + 1 + len(parts)))
         texts += [whole, *parts]
@@ -224,6 +227,7 @@ def embed(engine: Engine, principal: Principal, vault: Vault, messages: Sequence
 
 
 def _record(
+    item_id: bytes,
     scope: Scope,
     message: Message,
     embedding: Embedding | None,
@@ -240,7 +244,7 @@ def _record(
         # An import vouches for no role: whoever wrote the file wrote the roles too.
         source, trust = channel, min(trust, Trust.IMPORTED)
     return ItemRecord(
-        id=new_id(now),
+        id=item_id,
         text=message.text,
         timestamp=now if message.timestamp is None else microseconds(message.timestamp),
         channel=source,
@@ -266,6 +270,8 @@ def _guarded(
     engine: Engine, scope: Scope, number: int, message: Message, channel: str | None
 ) -> tuple[Message, tuple[str, ...], bool]:
     """The message as the policy lets it pass, metadata included, the types that were found, and whether it is held."""
+    if not message.metadata and not engine.find_personal(message.text):
+        return message, (), False
     source = _CHANNELS[message.role][0] if channel is None else channel
     check = partial(
         guard,

@@ -19,6 +19,9 @@ LONGEST_CHARS: Final = 500
 TAIL_CHARS: Final = 40
 """A last group shorter than this joins the one before it."""
 
+SHORTEST: Final = GROUP_CHARS + TAIL_CHARS
+"""A shorter message is one group: what follows a first full group would be too short to stand alone."""
+
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f\u0964])\s*|\s*\n\s*")
 
 
@@ -33,8 +36,7 @@ def segments(text: str, name: str | None) -> list[str]:
     At most `limits.SEGMENTS`; what comes later is searched by the message's own vector. A message that is one
     group gives that group alone, equal to `message_text` up to white space, and needs no vector of its own.
     """
-    if len(text) < GROUP_CHARS + TAIL_CHARS:
-        # What follows a first full group is too short to stand alone.
+    if len(text) < SHORTEST:
         return [message_text(whole, name)] if (whole := text.strip()) else []
     return [message_text(group, name) for group in _groups(text)[:SEGMENTS]]
 

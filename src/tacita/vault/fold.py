@@ -34,6 +34,8 @@ from tacita.vault.events import (
 
 ALONE = "\x00"
 """The session of an item that has no neighbours."""
+PENDING = 32_768
+"""Most rows that wait for the derived index: they hold their vectors twice."""
 NEVER = 0
 """In `expires_at` and `valid_to`: no such moment."""
 
@@ -133,7 +135,7 @@ class VaultState(Generic[Index]):
     """Items of one vault as they stand after the last event."""
 
     def __init__(self, index: Index) -> None:
-        self.index = index
+        self._index = index
         self._rows: NDArray[Any] = np.zeros(16, ROW)
         self._row_bytes: tuple[NDArray[Any] | None, memoryview] = None, memoryview(b"")
         self._count = 0
@@ -147,10 +149,18 @@ class VaultState(Generic[Index]):
         self.dead = 0
         self.replaced = 0
         self.expiring = 0
-        self._pending: list[IndexDoc] = []
+        self._pending: list[tuple[int, ItemRecord, int | None]] = []
+        """(row, item, row of the version that it replaces) of which the index does not know yet."""
         self._metadata_columns: dict[str, list[Any]] = {}
 
     # ------------------------------------------------------------------ reading
+
+    @property
+    def index(self) -> Index:
+        """The derived index, with every row in it."""
+        if self._pending:
+            self.settle()
+        return self._index
 
     def __len__(self) -> int:
         return self._count
@@ -223,7 +233,7 @@ class VaultState(Generic[Index]):
     def apply(self, seq: int, event: Event) -> tuple[int, ...]:
         """Fold one event in; returns the sequence numbers of rows that the event says were purged.
 
-        Call `settle` after the last event of a batch and before reading.
+        The derived index learns of it when it is next asked for.
         """
         match event:
             case ItemAdded(item=item, at=at):
@@ -273,10 +283,10 @@ class VaultState(Generic[Index]):
         return ()
 
     def settle(self) -> None:
-        """Hand the new rows to the derived index, in one batch."""
+        """Hand the new rows to the derived index, in one batch. Writers leave it to the next reader, up to a limit."""
         if self._pending:
             pending, self._pending = self._pending, []
-            self.index.add(pending)
+            self._index.add([_doc(*each) for each in pending])
 
     def _existing(self, seq: int, item_id: bytes) -> int:
         row = self.by_id.get(item_id)
@@ -334,22 +344,9 @@ class VaultState(Generic[Index]):
         if item.idempotency is not None:
             self.rare.idempotency[item.idempotency] = (item.id, item.fingerprint or b"")
             self.rare.idempotency_of[item.id] = item.idempotency
-        self._queue(row, item, older if older >= 0 else None)
-
-    def _queue(self, row: int, item: ItemRecord, replaces: int | None) -> None:
-        self._pending.append(
-            IndexDoc(
-                row,
-                item.text,
-                item.role,
-                item.name,
-                session_key(item),
-                item.timestamp,
-                vectors_of(item.embedding),
-                item.embedding.model if item.embedding else "",
-                replaces,
-            )
-        )
+        if len(self._pending) >= PENDING:
+            self.settle()
+        self._pending.append((row, item, older if older >= 0 else None))
 
     def _remove(self, row: int | None, item_id: bytes) -> None:
         """Forget the item in RAM as well: text, metadata and vectors go, only an empty row stays."""
@@ -392,14 +389,8 @@ class VaultState(Generic[Index]):
             return
         self._rows["model"][row] = self._name_numbers[embedding.model]
         self.rare.reembedded.setdefault(row, []).append(seq)
-        first_pending = self._count - len(self._pending)
-        if row >= first_pending:
-            doc = self._pending[row - first_pending]
-            self._pending[row - first_pending] = msgspec.structs.replace(
-                doc, vectors=vectors_of(embedding), model=embedding.model
-            )
-        else:
-            self.index.set_vectors(row, vectors_of(embedding), embedding.model)
+        self.settle()
+        self._index.set_vectors(row, vectors_of(embedding), embedding.model)
 
     # ------------------------------------------------------------------ snapshots
 
@@ -458,6 +449,20 @@ class VaultState(Generic[Index]):
         # Ascending, so that the newest version of an item is what its id leads to.
         state.by_id = {ids[row]: row for row in np.flatnonzero(rows["alive"]).tolist()}
         return state
+
+
+def _doc(row: int, item: ItemRecord, replaces: int | None) -> IndexDoc:
+    return IndexDoc(
+        row,
+        item.text,
+        item.role,
+        item.name,
+        session_key(item),
+        item.timestamp,
+        vectors_of(item.embedding),
+        item.embedding.model if item.embedding else "",
+        replaces,
+    )
 
 
 def session_key(item: ItemRecord) -> str:

@@ -98,8 +98,10 @@ def padme(length: int) -> int:
     if length < 2:
         return length
     exponent = length.bit_length() - 1
-    mantissa_bits = exponent.bit_length()
-    step = 1 << max(exponent - mantissa_bits, 0)
+    spare = exponent - exponent.bit_length()
+    if spare <= 0:
+        return length
+    step = 1 << spare
     return (length + step - 1) & -step
 
 

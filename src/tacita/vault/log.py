@@ -82,10 +82,11 @@ class SealedLog:
         first = self.seq + 1
         events = []
         try:
+            previous = self.chain(first - 1)
             for seq, (item_tag, body) in enumerate(bodies, first):
-                previous = self.chain(seq - 1)
                 event = seal_event(self.keys, seq, previous, item_tag, body)
-                self._chains += next_chain(self.keys, previous, seq, event.digest)
+                previous = next_chain(self.keys, previous, seq, event.digest)
+                self._chains += previous
                 events.append(event)
             self._store.append(self.keys.vault_id, first - 1, events, purge=purge)
         except BaseException:

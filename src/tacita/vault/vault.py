@@ -152,12 +152,13 @@ class OpenVault(Generic[Index]):
                     continue
                 for seq, event in enumerate(change.events, first):
                     self.state.apply(seq, event)
-                self.state.settle()
                 if change.purge:
                     self._snapshot_seq = 0
                 return change.result
 
     def _tag(self, event: Event) -> bytes:
+        if type(event) is ItemAdded:  # nearly all of them
+            return self.keys.item_tag(event.item.id)
         match event:
             case ItemAdded(item=item) | ItemUpdated(item=item):
                 return self.keys.item_tag(item.id)
