@@ -216,6 +216,20 @@ class AsyncMemory:
         """Draw facts from messages whose turn has not come, or for which the model failed earlier."""
         return await self._run(self._memory.extract, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
 
+    async def profile(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        renew: bool = False,
+    ) -> Item | None:
+        """A short profile of a subject, each line resting on known facts; None if there is none."""
+        return await self._run(
+            self._memory.profile, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, renew=renew
+        )
+
     async def quarantine(
         self,
         *,

@@ -15,7 +15,7 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
-from tacita.flows import forget, inspect, parse, prompt, recall, remember, review, telling
+from tacita.flows import forget, inspect, parse, portray, prompt, recall, remember, review, telling
 from tacita.flows.engine import Clock, Engine, subject_of, system_clock
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
@@ -227,6 +227,31 @@ class Memory:
         """
         scope = self._authorize(Permission.WRITE, "extract", _ids(user_id, agent_id, app_id, run_id))
         return process(self._engine, self._principal, scope)
+
+    def profile(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        renew: bool = False,
+    ) -> Item | None:
+        """A short profile of a subject, each line resting on known facts; None if there is none.
+
+        It goes when a fact that it rests on is deleted or expires, and untrusted facts never become part of it.
+
+        Args:
+            renew: have the language model write it anew from the facts that stand now.
+
+        Raises:
+            InvalidInput: there is no language model to renew it with.
+            ModelError, AccessDenied: it could not be renewed; the earlier one stands.
+        """
+        permission = Permission.WRITE if renew else Permission.READ
+        scope = self._authorize(permission, "profile", _ids(user_id, agent_id, app_id, run_id))
+        flow = portray.renew if renew else portray.current
+        return flow(self._engine, self._principal, scope)
 
     def quarantine(
         self,

@@ -59,6 +59,10 @@ class ConsentRequest(Request, frozen=True, kw_only=True):
     models: bool | None = None
 
 
+class ProfileRequest(Request, frozen=True, kw_only=True):
+    renew: bool = False
+
+
 class ReviewRequest(Request, frozen=True, kw_only=True):
     id: str
     approve: bool
@@ -128,6 +132,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         for operation in (
             _operation("add", AddRequest, Permission.WRITE, "keep messages"),
             _operation("extract", Request, Permission.WRITE, "draw facts from what is pending"),
+            _operation("profile", ProfileRequest, Permission.READ, "a short profile that rests on known facts"),
             _operation("quarantine", Request, Permission.ADMIN, "what waits for somebody to look at it"),
             _operation("review", ReviewRequest, Permission.ADMIN, "approve or reject an item in quarantine"),
             _operation("consent", ConsentRequest, Permission.WRITE, "whether models elsewhere may be told"),

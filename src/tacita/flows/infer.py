@@ -44,6 +44,7 @@ ATTEMPTS: Final = 5
 _MESSAGES: Final = 20
 _CHARS: Final = 12_000
 """One prompt holds at most so many messages, or characters of them."""
+_DERIVED: Final = (Kind.FACT, Kind.PROCEDURE)
 _TOGETHER: Final = 5
 """Messages for which related facts are looked up at once."""
 _KNOWN: Final = 12
@@ -152,11 +153,11 @@ def _next(engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: S
 
 def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) -> list[Known]:
     """Facts of the same vault that are most like the messages. Exact, and never another vault's."""
-    kind = state.number_of(Kind.FACT.value)
-    if kind is None:
+    kinds = [number for each in _DERIVED if (number := state.number_of(each.value)) is not None]
+    if not kinds:
         return []
     mask = select(state, Scope(tenant=scope.tenant, **_subject_only(scope)), None)
-    allowed = (state.current() if mask is None else mask) & (state.rows["kind"] == kind)
+    allowed = (state.current() if mask is None else mask) & np.isin(state.rows["kind"], kinds)
     model = "" if engine.embedder is None else engine.embedder.name
     best: dict[int, float] = {}
     for start in range(0, len(rows), _TOGETHER):
@@ -223,7 +224,7 @@ def _draw(
         compose=compose,
     )
     answer = reply.read(checked_complete(model, told))
-    raw = [_restored(each, stand_ins) for each in answer.facts]
+    raw = [restored(each, stand_ins) for each in answer.facts]
     facts, dropped = check(raw, work.sources, work.known, categories=engine.guidance.categories)
     decisions, refused = reconcile(facts, list(work.known.values()))
     lost = answer.problems + dropped + refused
@@ -234,13 +235,14 @@ def _time(microseconds: int) -> str:
     return f"{moment(microseconds):%Y-%m-%d %H:%M, %A}"
 
 
-def _restored(value: Any, stand_ins: Pseudonyms) -> Any:
+def restored(value: Any, stand_ins: Pseudonyms) -> Any:
+    """A JSON value with the stand-ins in its strings turned back."""
     if isinstance(value, str):
         return stand_ins.restore(value)
     if isinstance(value, dict):
-        return {key: _restored(each, stand_ins) for key, each in value.items()}
+        return {key: restored(each, stand_ins) for key, each in value.items()}
     if isinstance(value, list):
-        return [_restored(each, stand_ins) for each in value]
+        return [restored(each, stand_ins) for each in value]
     return value
 
 
@@ -331,17 +333,20 @@ def _record(now: int, fact: Fact, work: _Work, embedding: Any) -> ItemRecord:
     channel, scoped, expiry = work.records[fact.source.id]
     # Never above any parent: the message that it cites, and the fact that it changes.
     parents = [fact.source.trust] if fact.of is None else [fact.source.trust, fact.of.trust]
+    trust = derived_trust(parents)
+    # How things are to be done is for the user to say, and for nobody else.
+    procedure = fact.kind == "procedure" and trust == Trust.USER and channel == "user"
     return ItemRecord(
         id=new_id(now),
         text=fact.text,
         timestamp=fact.valid_from,
         channel=channel,
-        trust=int(derived_trust(parents)),
-        kind=Kind.FACT.value,
+        trust=int(trust),
+        kind=Kind.PROCEDURE.value if procedure else Kind.FACT.value,
         role=work.roles[fact.source.id],
         sources=(fact.source.id,),
         derivation=Derivation(
-            type=fact.kind,
+            type=fact.kind if procedure or fact.kind != "procedure" else "fact",
             subject=fact.subject,
             categories=fact.categories,
             confidence=fact.confidence,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -19,11 +19,11 @@ from tacita.retrieval.text import analyse
 Relation = Literal["new", "duplicate", "refines", "supersedes", "contradicts"]
 
 _RELATIONS: Final = frozenset({"duplicate", "refines", "supersedes", "contradicts"})
-_KINDS: Final = frozenset({"fact", "preference", "event", "relation", "plan"})
+_KINDS: Final = frozenset({"fact", "preference", "event", "relation", "plan", "procedure"})
 _CATEGORIES: Final = 5
 _WORD: Final = re.compile(r"\w+")
 _SUPPORT: Final = 0.5
-"""Share of a fact's stems that must stand in its source, in the messages around it or in the known fact it changes."""
+"""More than this share of a fact's stems must stand in its source, in the messages around it or in the known fact it changes."""
 _ECHO: Final = 8
 """So many words in a row out of the instructions are no coincidence."""
 
@@ -89,7 +89,7 @@ def check(
     dropped: Counter[str] = Counter()
     facts: list[Fact] = []
     seen: set[str] = set()
-    around = _words_of(source.text for source in sources.values()) | _words_of(
+    around = words_of(source.text for source in sources.values()) | words_of(
         source.name for source in sources.values() if source.name
     )
     for each in raw:
@@ -125,8 +125,8 @@ def _one(
     of = known.get(_label(raw.get("of")))
     relation = raw.get("relation")
     changes = of is not None and isinstance(relation, str) and relation in _RELATIONS
-    about = _words_of([of.text]) if changes and of is not None else frozenset()
-    if span is None or not _supported(text, around | about):
+    about = words_of([of.text]) if changes and of is not None else frozenset()
+    if span is None or not supported(text, around | about):
         return "unsupported"
     allowed = {each.casefold(): each for each in categories}
     named = [_line(each)[:64] for each in _list(raw.get("categories")) if _line(each)]
@@ -170,14 +170,16 @@ def _fold(word: str) -> str:
     return word.lower() if word.isascii() else unicodedata.normalize("NFKC", word).casefold()
 
 
-def _supported(text: str, words: frozenset[str]) -> bool:
+def supported(text: str, words: frozenset[str]) -> bool:
+    """Whether enough of a text's stems are among `words` (from `words_of`)."""
     stems = set(analyse(text)[0])
     if not stems:
-        return bool(_words_of([text]) & words)
-    return len(stems & words) >= _SUPPORT * len({stem for stem in stems if not stem.isdecimal()} or stems)
+        return bool(words_of([text]) & words)
+    return len(stems & words) > _SUPPORT * len({stem for stem in stems if not stem.isdecimal()} or stems)
 
 
-def _words_of(texts: Any) -> frozenset[str]:
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    """Stems and words of some texts."""
     found: set[str] = set()
     for text in texts:
         found.update(analyse(text)[0])

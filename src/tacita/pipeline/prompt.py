@@ -29,7 +29,7 @@ For each fact give
 - source: the label of the message that states it, such as "m1";
 - quote: the shortest part of that message that states it, copied character by character;
 - subject: whom or what it is about;
-- kind: "fact", "preference", "event", "relation" or "plan";
+- kind: "fact", "preference", "event", "relation", "plan" or "procedure" (how the user wants things done);
 - categories: at most three words;
 - confidence: 0 to 1;
 - valid_from, valid_to: dates YYYY-MM-DD or null;

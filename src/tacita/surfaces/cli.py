@@ -215,6 +215,19 @@ def extract(user: User = None, agent: Agent = None, app_id: App = None, run: Run
 
 
 @app.command()
+def profile(
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Have the language model write it anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A short profile of somebody that rests on known facts."""
+    _do("profile", as_json, renew=renew or None, **_ids(user, agent, app_id, run))
+
+
+@app.command()
 def consent(
     models: Annotated[
         bool | None, typer.Option("--models/--no-models", help="Whether models elsewhere may be told; none: ask.")

@@ -89,6 +89,10 @@ def _quarantine(data: Any, console: Console) -> None:
         console.print("nothing waits")
 
 
+def _profile(data: Any, console: Console) -> None:
+    console.print(Text(data["text"]) if data else "there is none; --renew writes one")
+
+
 def _hits(data: Any, console: Console) -> None:
     for warning in data["warnings"]:
         console.print(Text(f"note: {warning}", style="yellow"))
@@ -168,4 +172,5 @@ _PEOPLE = {
     "egress": _egress,
     "extract": _extraction,
     "quarantine": _quarantine,
+    "profile": _profile,
 }
