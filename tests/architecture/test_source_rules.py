@@ -163,6 +163,7 @@ def builtin_calls(tree: ast.AST, name: str) -> Iterator[int]:
         ("SealedPart", ("tacita.vault", "tacita.stores", "tacita.testing.log_contract")),
         # The cleartext of a key: only those who keep or wrap it.
         ("reveal_for_storage", ("tacita.keys", "tacita.testing")),
+        ("Disclosed", ("tacita.privacy.disclose",)),
         ("_seal_with_salt", ("tacita.hazmat",)),
     ],
 )

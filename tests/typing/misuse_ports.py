@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import pickle
 
+from tacita.disclosed import Disclosed
 from tacita.hazmat import SecretKey, committed_seal
 from tacita.items import Item, Message
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
+from tacita.ports.models import LanguageModel, RemoteEmbedder, RemoteReranker, checked_complete
 from tacita.sealed import Anchor, RingEntry, SealedEvent, SealedPart, SealedRow
 
 VAULT = bytes(32)
@@ -65,3 +67,21 @@ def associated_data_cannot_be_left_out(key: SecretKey) -> None:
 def a_ring_keeps_wrapped_keys_only(ring: KeyRing, key: SecretKey, anchor: Anchor) -> None:
     ring.create(key)  # type: ignore[arg-type]
     RingEntry(VAULT, 1, "file:x", key, b"", anchor)  # type: ignore[arg-type]
+
+
+def a_model_takes_disclosed_values_only(
+    model: LanguageModel, embedder: RemoteEmbedder, reranker: RemoteReranker, item: Item, message: Message
+) -> None:
+    model.complete("my words")  # type: ignore[arg-type]
+    model.complete(item)  # type: ignore[arg-type]
+    model.complete(message)  # type: ignore[arg-type]
+    embedder.embed_disclosed(["my words"])  # type: ignore[arg-type]
+    reranker.score_disclosed((item.text,))  # type: ignore[arg-type]
+    checked_complete(model, item.text)  # type: ignore[arg-type]
+
+
+def a_disclosed_value_is_final(told: Disclosed) -> None:
+    class Fat(Disclosed):  # type: ignore[misc]
+        more: str
+
+    told.everything = "x"  # type: ignore[attr-defined]
