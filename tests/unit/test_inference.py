@@ -287,3 +287,37 @@ def test_an_import_draws_facts_too(opened: Opened, tmp_path: Path) -> None:
     assert len(report.extraction.facts) == 1
     assert memory.import_(file, user_id="ana", infer=True).extraction is not None
     assert memory.stats().by_kind == {"message": 1, "fact": 1}
+
+
+def test_two_processes_draw_the_same_facts_once(opened: Opened) -> None:
+    first = opened(ScriptedModel([ModelError("down")]))
+    first.add("I live in Lisbon.", user_id="ana", infer=True)
+    second = opened(ScriptedModel([answer(LISBON)]))
+
+    def think(_: str, __: str) -> str:
+        # While one is thinking, the other is done.
+        assert len(second.extract(user_id="ana").facts) == 1
+        return answer(LISBON)
+
+    third = opened(ScriptedModel(think))
+    assert third.extract(user_id="ana").facts == ()
+    assert third.stats(user_id="ana").by_kind["fact"] == 1
+    assert third.verify().ok
+
+
+def test_closing_waits_for_one_call_and_not_for_the_queue(opened: Opened) -> None:
+    calls: list[str] = []
+
+    def think(_: str, data: str) -> str:
+        calls.append(data)
+        time.sleep(0.2)
+        return answer()
+
+    memory = opened(ScriptedModel(think), extraction={"background": True, "threads": 1})
+    memory.add([f"message number {number}" for number in range(400)], user_id="ana", infer=True)
+    while not calls:
+        time.sleep(0.01)
+    memory.close()
+    assert len(calls) <= 2
+    again = opened(ScriptedModel(lambda _, __: answer()))
+    assert again.stats(user_id="ana").pending >= 360

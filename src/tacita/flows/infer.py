@@ -6,7 +6,7 @@ Pending work is part of the vault's own sealed log: it survives restarts, and fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,11 +66,22 @@ class _Work:
         return tuple(source.id for source in self.sources.values())
 
 
-def process(engine: Engine, principal: Principal, scope: Scope, *, only: Sequence[bytes] | None = None) -> Extraction:
+def process(
+    engine: Engine,
+    principal: Principal,
+    scope: Scope,
+    *,
+    only: Sequence[bytes] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Extraction:
     """Draw facts from what is pending in a vault, one model call for each few messages.
 
     Never raises for what a model does: a failure is told in the result, and the work stays pending until it was tried
     `ATTEMPTS` times.
+
+    Args:
+        only: these items, instead of all that are pending.
+        stop: asked before each call; what is left then stays pending.
     """
     if engine.model is None:
         raise InvalidInput("facts need a language model, and none is configured; see docs/how-to/models.md")
@@ -81,7 +92,7 @@ def process(engine: Engine, principal: Principal, scope: Scope, *, only: Sequenc
     dropped: Counter[str] = Counter()
     failure: str | None = None
     tried: set[bytes] = set()
-    while True:
+    while not stop():
         work = _next(engine, vault, scope, tried, only)
         if work is None:
             break
@@ -264,6 +275,9 @@ def _append(
     def decide(state: State) -> Change[list[Derived]]:
         events: list[Event] = []
         results: list[Derived] = []
+        if not any(item_id in state.rare.pending for item_id in work.ids):
+            # Another process was first, or all of it was forgotten.
+            return Change(results)
         for each, record in zip(kept, records, strict=True):
             if each.fact.source.id not in state.by_id:
                 # Forgotten while the model was thinking: so is what it said about it.

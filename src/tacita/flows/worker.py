@@ -96,7 +96,7 @@ class Worker:
             principal, scope = work
             failed = True
             try:
-                failed = process(self._engine, principal, scope).failure is not None
+                failed = process(self._engine, principal, scope, stop=lambda: self._closing).failure is not None
             except TacitaError as error:
                 log.error("facts cannot be drawn (%s)", error.code)
             finally:
