@@ -23,7 +23,7 @@ _KINDS: Final = frozenset({"fact", "preference", "event", "relation", "plan", "p
 _CATEGORIES: Final = 5
 _WORD: Final = re.compile(r"\w+")
 _SUPPORT: Final = 0.5
-"""More than this share of a fact's stems must stand in its source, in the messages around it or in the known fact it changes."""
+"""More than this share of a fact's stems must stand in the messages, or in the known fact that it changes."""
 _ECHO: Final = 8
 """So many words in a row out of the instructions are no coincidence."""
 
