@@ -154,8 +154,8 @@ def same_disk(home: Path, where: str) -> bool:
     return path.exists() and (home / "data").exists() and path.stat().st_dev == (home / "data").stat().st_dev
 
 
-def read_secret_file(path: Path) -> str:
-    """The first line of a file that only its owner can read. Raises ConfigError."""
+def read_secret_file(path: Path, *, whole: bool = False) -> str:
+    """The first line of a file that only its owner can read, or all of it. Raises ConfigError."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -170,6 +170,7 @@ def read_secret_file(path: Path) -> str:
     finally:
         os.close(handle)
     try:
-        return raw.decode().partition("\n")[0].rstrip("\r")
+        text = raw.decode()
+        return text if whole else text.partition("\n")[0].rstrip("\r")
     except UnicodeDecodeError:
         raise ConfigError(f"the secret file {path} does not hold text") from None

@@ -14,6 +14,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +23,7 @@ import msgspec
 import platformdirs
 
 from tacita import __version__, _home, registry
+from tacita.credentials import Credential
 from tacita.errors import ConfigError, CryptoError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.pipeline.prompt import Guidance
@@ -581,14 +583,15 @@ def _build_reranker(
     return remote
 
 
-def _secrets_of(uri: str) -> Callable[[str], str]:
-    """The credentials behind a URI's references, each read when it is needed and kept nowhere."""
+def _secrets_of(uri: str) -> Callable[[str], Credential]:
+    """The credentials that a URI refers to, by option."""
     references = dict(parse_qsl(uri.partition("?")[2]))
 
-    def secret(option: str) -> str:
+    def secret(option: str) -> Credential:
         if option not in references:
             raise ConfigError(f"{uri.partition('?')[0]}: {option} is not given; write {option}=env:NAME")
-        return _read_reference(references[option])
+        # A service account's JSON has many lines; of other files the first one counts.
+        return Credential(references[option], partial(_read_reference, whole=option == "credentials"))
 
     return secret
 
@@ -628,13 +631,13 @@ def _open_keys(settings: Settings, uri: str) -> KeyProvider:
     return provider
 
 
-def _read_reference(reference: str) -> str:
+def _read_reference(reference: str, *, whole: bool = False) -> str:
     """The secret behind `env:NAME` or `file:PATH`. Raises ConfigError, naming only the reference."""
     scheme, rest = registry.split(reference)
     if scheme == "env":
         value = os.environ.get(rest)
     elif scheme == "file":
-        value = _home.read_secret_file(Path(rest))
+        value = _home.read_secret_file(Path(rest), whole=whole)
     elif scheme == "keyring":
         value = registry.lookup("credentials", "keyring")(*rest.partition("/")[::2])
     else:

@@ -89,27 +89,33 @@ class Memory:
         chosen = settings if settings is not None else Settings.load(home=home)
         if settings is not None and home is not None:
             raise ConfigError("give either home or settings, not both")
+        # Whatever can be wrong with the settings is said before anything is opened.
+        policy, own = chosen.policy(), checked_detectors(detectors)
         self._parts: Parts = build(chosen, store=store, ring=ring, keys=keys, embedder=embedder, model=model)
-        self._engine = Engine(
-            self._parts.store,
-            self._parts.ring,
-            self._parts.keys,
-            self._parts.embedder,
-            tenant=chosen.tenant,
-            cache_bytes=chosen.cache_bytes,
-            policy=chosen.policy(),
-            model=self._parts.model,
-            terms=chosen.disclosure.terms(chosen.guard_profile),
-            guidance=chosen.extraction.guidance(),
-            detectors=checked_detectors(detectors),
-            reranker=self._parts.reranker,
-            clock=clock,
-        )
+        try:
+            self._engine = Engine(
+                self._parts.store,
+                self._parts.ring,
+                self._parts.keys,
+                self._parts.embedder,
+                tenant=chosen.tenant,
+                cache_bytes=chosen.cache_bytes,
+                policy=policy,
+                model=self._parts.model,
+                terms=chosen.disclosure.terms(chosen.guard_profile),
+                guidance=chosen.extraction.guidance(),
+                detectors=own,
+                reranker=self._parts.reranker,
+                clock=clock,
+            )
+            self._telemetry = open_telemetry(self._parts, self._engine.keys.installation())
+        except BaseException:
+            self._parts.close()
+            raise
         self._principal = Principal(tenant=chosen.tenant)
         self._pid = os.getpid()
         self._owner = True
         self._closed = False
-        self._telemetry = open_telemetry(self._parts, self._engine.keys.installation())
         self._worker: Worker | None = None
         if self._parts.model is not None and chosen.extraction.background:
             self._worker = Worker(

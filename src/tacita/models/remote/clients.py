@@ -14,11 +14,12 @@ import httpx2
 from pydantic_ai.embeddings import EmbeddingModel
 from pydantic_ai.models import Model
 
+from tacita.credentials import Credential
 from tacita.errors import ConfigError
 from tacita.models.remote.uri import ModelUri
 
-Secret = Callable[[str], str]
-"""From an option's name to the credential that it refers to. Called late; raises ConfigError."""
+Secret = Callable[[str], Credential]
+"""From an option's name to its credential. Raises ConfigError when it is not given."""
 
 NO_KEY: Final = "not-needed"
 _TELLING: Final = ("x-stainless-", "openai-organization", "openai-project", "x-goog-api-client")
@@ -63,7 +64,7 @@ def _openai(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncCli
     from openai import AsyncOpenAI
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    key = secret("key") if uri.needs_key or "key" in uri.options else NO_KEY
+    key = secret("key").reveal() if uri.needs_key or "key" in uri.options else NO_KEY
     client = AsyncOpenAI(
         api_key=key, base_url=uri.url, max_retries=0, timeout=timeout, http_client=http,
         organization="", project="",
@@ -77,7 +78,7 @@ def _azure(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncClie
 
     client = AsyncAzureOpenAI(
         azure_endpoint=uri.url,
-        api_key=secret("key"),
+        api_key=secret("key").reveal(),
         api_version=uri.options.get("version", "2024-10-21"),
         max_retries=0,
         timeout=timeout,
@@ -90,7 +91,9 @@ def _anthropic(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.Async
     from anthropic import AsyncAnthropic
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(api_key=secret("key"), base_url=uri.url, max_retries=0, timeout=timeout, http_client=http)
+    client = AsyncAnthropic(
+        api_key=secret("key").reveal(), base_url=uri.url, max_retries=0, timeout=timeout, http_client=http
+    )
     return AnthropicProvider(anthropic_client=client)
 
 
@@ -109,9 +112,9 @@ def _bedrock(uri: ModelUri, secret: Secret, timeout: float) -> Any:
         ignore_configured_endpoint_urls=True,
     )
     session = boto3.Session(
-        aws_access_key_id=secret("key"),
-        aws_secret_access_key=secret("secret"),
-        aws_session_token=secret("token") if "token" in uri.options else None,
+        aws_access_key_id=secret("key").reveal(),
+        aws_secret_access_key=secret("secret").reveal(),
+        aws_session_token=secret("token").reveal() if "token" in uri.options else None,
         region_name=uri.options.get("region", "us-east-1"),
     )
     client = session.client("bedrock-runtime", endpoint_url=uri.url, config=settings)
@@ -129,7 +132,7 @@ def _google(uri: ModelUri, secret: Secret, timeout: float, http: httpx2.AsyncCli
         retry_options=types.HttpRetryOptions(attempts=1),
     )
     if uri.scheme == "gemini":
-        return GoogleProvider(client=Client(vertexai=False, api_key=secret("key"), http_options=options))
+        return GoogleProvider(client=Client(vertexai=False, api_key=secret("key").reveal(), http_options=options))
     client = Client(
         vertexai=True,
         project=uri.options.get("project", "-"),
@@ -147,12 +150,12 @@ def _google_credentials(uri: ModelUri, secret: Secret) -> Any:
 
     scopes = ["https://www.googleapis.com/auth/cloud-platform"]
     if "token" in uri.options:
-        return credentials.Credentials(token=secret("token"))  # type: ignore[no-untyped-call]
+        return credentials.Credentials(token=secret("token").reveal())  # type: ignore[no-untyped-call]
     if uri.options.get("credentials") == "default":
         found, _ = google.auth.default(scopes=scopes)
         return found
     try:
-        described = json.loads(secret("credentials"))
+        described = json.loads(secret("credentials").reveal())
     except ValueError:
         described = None
     if not isinstance(described, dict) or described.get("type") != "service_account":

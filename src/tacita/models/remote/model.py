@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.credentials import Credential
 from tacita.disclosed import Disclosed
 from tacita.errors import ConfigError, ModelError
 from tacita.models.remote.resilience import Patience, Transient
@@ -50,7 +51,7 @@ class _Loop:
 class Remote:
     """What all have in common: the client, opened at the first call, and patience."""
 
-    def __init__(self, uri: str, secret: Callable[[str], str]) -> None:
+    def __init__(self, uri: str, secret: Callable[[str], Credential]) -> None:
         self._uri: ModelUri = parse(uri)
         self._secret = secret
         self._timeout = self._uri.number("timeout", TIMEOUT, 0.05, 600)
@@ -150,7 +151,7 @@ class RemoteModel(Remote):
 class RemoteEmbedding(Remote):
     """An embedder elsewhere. Its URI says how many dimensions its vectors have."""
 
-    def __init__(self, uri: str, secret: Callable[[str], str]) -> None:
+    def __init__(self, uri: str, secret: Callable[[str], Credential]) -> None:
         super().__init__(uri, secret)
         if "dimensions" not in self._uri.options:
             raise ConfigError(f"embedder {self.name}: say how long its vectors are, as in ...?dimensions=1536")
@@ -236,11 +237,11 @@ def _retry_after(error: BaseException) -> float | None:
         return None
 
 
-def open_model(uri: str, secret: Callable[[str], str]) -> RemoteModel:
+def open_model(uri: str, secret: Callable[[str], Credential]) -> RemoteModel:
     """The language model of a URI. Raises ConfigError."""
     return RemoteModel(uri, secret)
 
 
-def open_remote_embedder(uri: str, secret: Callable[[str], str]) -> RemoteEmbedding:
+def open_remote_embedder(uri: str, secret: Callable[[str], Credential]) -> RemoteEmbedding:
     """The embedder of a URI. Raises ConfigError."""
     return RemoteEmbedding(uri, secret)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.credentials import Credential
 from tacita.disclosed import Disclosed
 from tacita.errors import ModelError
 from tacita.models.remote.model import Remote
@@ -26,7 +27,7 @@ class HttpReranker(Remote):
         if type(texts) is not Disclosed:
             raise TypeError("a model takes Disclosed and nothing else")
         query, *documents = texts.texts
-        key = self._secret("key") if "key" in self._uri.options else None
+        key = self._secret("key").reveal() if "key" in self._uri.options else None
         body = {"model": self._uri.model, "query": query, "documents": documents, "top_n": len(documents)}
 
         async def ask(http: Any) -> Any:
@@ -52,6 +53,6 @@ def _scores(answer: Any, count: int, name: str) -> NDArray[np.float32]:
     return scores
 
 
-def open_reranker(uri: str, secret: Callable[[str], str]) -> HttpReranker:
+def open_reranker(uri: str, secret: Callable[[str], Credential]) -> HttpReranker:
     """The reranker of a URI. Raises ConfigError."""
     return HttpReranker(uri, secret)

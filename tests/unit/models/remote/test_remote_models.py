@@ -1,15 +1,25 @@
 """Official clients against protocol servers on loopback: what is sent, and what is made of every failure."""
 
+import copy
+import json
 import logging
+import pickle
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tacita.config import _secrets_of
+from tacita.credentials import Credential
 from tacita.disclosed import Disclosed
 from tacita.errors import ConfigError, ModelError
+from tacita.models.remote.clients import _google_credentials
 from tacita.models.remote.model import RemoteEmbedding, RemoteModel
+from tacita.models.remote.uri import parse
 from tacita.testing.servers import ModelServer
 
 CANARY = "my sister's name is Quillfeather"
@@ -39,8 +49,8 @@ EMBED = {
 SDKS = ["openai", "anthropic", "bedrock", "gemini", "vertex"]
 
 
-def secret(option: str) -> str:
-    return {"key": "synthetic-key", "secret": "synthetic-secret", "token": "synthetic-token"}[option]
+def secret(option: str) -> Credential:
+    return Credential(f"env:{option.upper()}", lambda _: f"synthetic-{option}")
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +219,37 @@ def test_a_wrong_uri_says_what_to_write(uri: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         RemoteModel(uri, secret)
     assert "sk-synthetic" not in str(caught.value)
+
+
+def test_a_credential_shows_nothing() -> None:
+    one = secret("key")
+    assert "synthetic" not in f"{one!r} {one} {vars(type(one))}"
+    assert one.reveal() == "synthetic-key"
+    for attempt_at in (lambda: pickle.dumps(one), lambda: copy.copy(one), lambda: copy.deepcopy(one)):
+        with pytest.raises(TypeError):
+            attempt_at()
+
+
+def test_a_service_accounts_file_is_read_whole(tmp_path: Path) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {
+        "type": "service_account",
+        "client_email": "synthetic@example.iam.gserviceaccount.com",
+        "private_key": private.decode(),
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    file = tmp_path / "account.json"
+    file.write_text(json.dumps(account, indent=2))
+    file.chmod(0o600)
+    uri = f"vertex:m?project=p&location=l&credentials=file:{file}"
+    found = _google_credentials(parse(uri), _secrets_of(uri))
+    assert found.service_account_email == account["client_email"]
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        _google_credentials(parse(uri), _secrets_of(uri))
+    file.chmod(0o600)
+    file.write_text(json.dumps({**account, "token_uri": "https://elsewhere.example/token"}))
+    with pytest.raises(ConfigError, match="unknown host"):
+        _google_credentials(parse(uri), _secrets_of(uri))
