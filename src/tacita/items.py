@@ -292,6 +292,8 @@ class Extraction(Value, frozen=True, kw_only=True):
     """Messages from which facts are still to be drawn, later."""
     failure: str | None = None
     """Why not: a code such as `model`, `blocked` or `no_json`. The messages themselves are kept."""
+    reason: str | None = None
+    """The same in words, without content."""
 
 
 class AddResult(Value, frozen=True, kw_only=True):

@@ -91,6 +91,7 @@ def process(
     facts: list[Derived] = []
     dropped: Counter[str] = Counter()
     failure: str | None = None
+    reason: str | None = None
     tried: set[bytes] = set()
     while not stop():
         work = _next(engine, vault, scope, tried, only)
@@ -99,21 +100,22 @@ def process(
         tried.update(work.ids)
         try:
             made, lost = _draw(engine, principal, scope, vault, work)
-        except ConfigError:
+        except ConfigError as error:
             # A missing key or a refused one: no fault of these messages, so no attempt is counted.
-            failure = "config"
+            failure, reason = error.code, str(error)
             break
         except TacitaError as error:
-            failure = error.code
+            failure, reason = error.code, str(error)
             _failed(engine, principal, vault, work.ids, error)
             continue
         facts += made
         dropped += lost
         if any(lost[code] for code in ("no_json", "wrong_shape")):
             failure = "no_json" if lost["no_json"] else "wrong_shape"
+            reason = f"model {engine.model.name} gave no answer that can be read"
     with vault.lock:
         pending = len(vault.state.rare.pending)
-    return Extraction(facts=tuple(facts), dropped=dict(dropped), pending=pending, failure=failure)
+    return Extraction(facts=tuple(facts), dropped=dict(dropped), pending=pending, failure=failure, reason=reason)
 
 
 def combined(extractions: Sequence[Extraction]) -> Extraction:
@@ -126,6 +128,7 @@ def combined(extractions: Sequence[Extraction]) -> Extraction:
         dropped=dict(dropped),
         pending=sum(each.pending for each in extractions),
         failure=next((each.failure for each in extractions if each.failure), None),
+        reason=next((each.reason for each in extractions if each.reason), None),
     )
 
 

@@ -159,7 +159,9 @@ def _extraction(data: Any, console: Console) -> None:
     for code, count in data["dropped"].items():
         console.print(Text(f"  dropped     {count} ({code})", style="yellow"))
     if data["failure"]:
-        console.print(Text(f"  the model failed ({data['failure']}); {data['pending']} messages wait", style="yellow"))
+        console.print(
+            Text(f"  no facts ({data['failure']}): {data['reason']}; {data['pending']} messages wait", style="yellow")
+        )
 
 
 _PEOPLE = {
