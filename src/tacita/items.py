@@ -409,6 +409,8 @@ class ImportReport(Value, frozen=True, kw_only=True):
 
     added: int
     unchanged: int
+    quarantined: int = 0
+    """How many of the added ones wait for somebody to look at them."""
     bad_lines: tuple[tuple[int, str], ...]
     """(line number from 1, reason without content)."""
     extraction: Extraction | None = None

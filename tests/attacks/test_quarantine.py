@@ -1,5 +1,6 @@
 """Text of tools that wants to instruct its reader waits; what is approved is what was shown; nothing gains trust by it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +131,17 @@ def test_no_signs(text: str) -> None:
 
 def test_signs_have_few_names() -> None:
     assert {sign.name for sign in SIGNS} == {"override", "persona", "extract", "role", "steer", "code", "hidden"}
+
+
+def test_an_import_tells_how_many_wait(memory: Memory, tmp_path: Path) -> None:
+    file = tmp_path / "talk.jsonl"
+    lines = [
+        {"role": "user", "content": HOSTILE},
+        {"role": "tool", "content": HOSTILE},
+        {"role": "user", "content": "hi"},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = memory.import_(file, user_id="ana")
+    assert (report.added, report.quarantined) == (3, 1)
+    marked = [item for item in memory.get_all(user_id="ana") if item.labels]
+    assert [item.text for item in marked] == [HOSTILE], "what the user says in a file is marked and stays"

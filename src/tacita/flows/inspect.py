@@ -208,7 +208,7 @@ def import_records(
 
     Returns what was done, and the subjects to whom it was done.
     """
-    added = unchanged = done = 0
+    added = unchanged = quarantined = done = 0
     subjects: dict[Scope, None] = {}
     bad: list[tuple[int, str]] = []
     given = {field: value for field, value in ids.items() if value is not None}
@@ -242,10 +242,12 @@ def import_records(
                 result = _add_kept(engine, principal, scope, kept, first_line, bad, extract=extract)
                 subject = subject_of(scope)
                 subjects[Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id})] = None
-                added += sum(one == "added" for one in result)
+                added += sum(one in ("added", "quarantined") for one in result)
+                quarantined += result.count("quarantined")
                 unchanged += sum(one == "unchanged" for one in result)
             progress(done, None)
-    return ImportReport(added=added, unchanged=unchanged, bad_lines=tuple(bad)), list(subjects)
+    report = ImportReport(added=added, unchanged=unchanged, quarantined=quarantined, bad_lines=tuple(bad))
+    return report, list(subjects)
 
 
 def _add_kept(

@@ -66,7 +66,13 @@ def test_export_and_import_again(home: Path, tmp_path: Path) -> None:
     file.write_text(exported.stdout)
     other = tmp_path / "other"
     assert ok(other, "import", str(file))["added"] == 1
-    assert ok(other, "import", str(file)) == {"added": 0, "unchanged": 1, "bad_lines": [], "extraction": None}
+    assert ok(other, "import", str(file)) == {
+        "added": 0,
+        "unchanged": 1,
+        "quarantined": 0,
+        "bad_lines": [],
+        "extraction": None,
+    }
     assert ok(other, "list", "--user", "ana")["items"][0]["timestamp"] == "2026-01-05T10:00:00Z"
 
 
