@@ -30,6 +30,8 @@ class Pattern(NamedTuple):
     """Whether it can be what it looks like."""
     alone: bool = False
     """Whether it must not touch other words, signs and numbers."""
+    needs: str = ""
+    """RE2. A text without it holds none: one pass instead of thousands of matches that come to nothing."""
 
 
 def _card(text: str) -> bool:
@@ -143,19 +145,32 @@ PATTERNS: Final = (
         r"(?:\+|\b|\()\(?\d{1,5}\)?(?:[ .-]?\(?\d{1,5}\)?){1,6}(?: ?(?:x|ext\.?) ?\d{2,5})?",
         _phone,
         alone=True,
+        needs=r"(?:\d[ .()-]{0,3}){6}\d",
     ),
 )  # fmt: skip
 
 
 @cache
-def _compiled() -> list[tuple[Pattern, Any]]:
-    return [(pattern, re2.compile(pattern.pattern)) for pattern in PATTERNS]
+def _compiled() -> list[tuple[Pattern, Any, Any]]:
+    return [
+        (pattern, re2.compile(pattern.pattern), re2.compile(pattern.needs) if pattern.needs else None)
+        for pattern in PATTERNS
+    ]
 
 
 def personal(text: str) -> Iterator[Finding]:
     """Everything personal in a text that has a form; findings may overlap, those of rarer kinds come first."""
-    for pattern, compiled in _compiled():
+    for pattern, compiled, needed in _compiled():
+        if needed is not None and needed.search(text) is None:
+            continue
+        # A text made to be slow repeats itself.
+        known: dict[str, bool] = {}
+        group = 1 if compiled.groups else 0
         for match in compiled.finditer(text):
-            start, end = match.span(1 if compiled.groups else 0)
-            if pattern.holds(text[start:end]) and (not pattern.alone or _alone(text, start, end)):
+            start, end = match.span(group)
+            value = text[start:end]
+            holds = known.get(value)
+            if holds is None:
+                holds = known[value] = pattern.holds(value)
+            if holds and (not pattern.alone or _alone(text, start, end)):
                 yield Finding(pattern.type, "pii", start, end)
