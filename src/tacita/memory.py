@@ -121,7 +121,7 @@ class Memory:
             self._worker = Worker(
                 self._engine,
                 self._principal,
-                lambda: inspect.unfinished(self._engine),
+                lambda stop: inspect.unfinished(self._engine, stop),
                 threads=chosen.extraction.threads,
             )
 

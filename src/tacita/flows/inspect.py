@@ -152,9 +152,11 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
     )
 
 
-def unfinished(engine: Engine) -> Iterator[Scope]:
-    """Subjects with messages from which facts are still to be drawn. Opens every vault once."""
+def unfinished(engine: Engine, stop: Callable[[], bool]) -> Iterator[Scope]:
+    """Subjects with messages from which facts are still to be drawn. Opens every vault once, until `stop` says so."""
     for scope in _subjects(engine):
+        if stop():
+            return
         vault = engine.find(scope)
         if vault is not None and vault.state.rare.pending:
             yield scope

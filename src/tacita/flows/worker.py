@@ -34,11 +34,12 @@ class Worker:
         self,
         engine: Engine,
         principal: Principal,
-        unfinished: Callable[[], Iterable[Scope]],
+        unfinished: Callable[[Callable[[], bool]], Iterable[Scope]],
         *,
         threads: int = THREADS,
     ) -> None:
-        """`unfinished` names the vaults in which an earlier process left work; it is asked once, in the background."""
+        """`unfinished` names the vaults in which an earlier process left work. Asked once, in the background; what it is
+        given says whether to stop."""
         self._engine = engine
         self._principal = principal
         self._unfinished = unfinished
@@ -84,9 +85,7 @@ class Worker:
 
     def _find(self) -> None:
         try:
-            for scope in self._unfinished():
-                if self._closing:
-                    return
+            for scope in self._unfinished(lambda: self._closing):
                 self.wake(self._principal, scope)
         except TacitaError as error:
             log.error("unfinished extractions cannot be looked for (%s)", error.code)
