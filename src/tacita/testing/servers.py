@@ -73,6 +73,11 @@ class ModelServer:
         with self._lock:
             self._script.extend(behaviours)
 
+    def will_do_well(self) -> None:
+        """Forget what is left of the script."""
+        with self._lock:
+            self._script.clear()
+
     def everything(self) -> bytes:
         """All that was received, paths and headers included."""
         return b"\n".join(
