@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -11,6 +12,11 @@ from rich.text import Text
 
 from tacita.operations import Response
 
+# Controls but tab and line feed, then what reorders or hides text. Joiners stay: scripts and emoji need them.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
 
 def show(response: Response, *, as_json: bool, console: Console) -> None:
     """Print one response. Only the exact type is taken: nothing else may leave through a surface."""
@@ -19,7 +25,18 @@ def show(response: Response, *, as_json: bool, console: Console) -> None:
     if as_json:
         console.file.write(msgspec.json.encode(response.data).decode() + "\n")
         return
-    _PEOPLE.get(response.operation, _fields)(response.data, console)
+    _PEOPLE.get(response.operation, _fields)(_visible(response.data), console)
+
+
+def _visible(value: Any) -> Any:
+    """The same data with every character escaped that acts on a terminal or hides others from who reads it."""
+    if isinstance(value, str):
+        return _UNSEEN.sub(lambda match: match.group().encode("unicode_escape").decode(), value)
+    if isinstance(value, dict):
+        return {_visible(key): _visible(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_visible(each) for each in value]
+    return value
 
 
 def _fields(data: Any, console: Console) -> None:
@@ -83,6 +100,10 @@ def _quarantine(data: Any, console: Console) -> None:
         line.append(f"{item['channel']}: ", style="bold")
         line.append(item["text"])
         console.print(line)
+        # All that the digest covers and that can carry words.
+        for field in ("metadata", "attachments"):
+            if item[field]:
+                console.print(Text(f"       {field}: {_words(item[field])}"))
         console.print(Text(f"       {', '.join(item['labels'])}", style="yellow"))
         console.print(Text(f"       id {item['id']}  digest {each['digest']}", style="dim"))
     if not data:
