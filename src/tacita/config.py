@@ -379,9 +379,9 @@ def open_telemetry(parts: Parts, installation: str, *, preview: bool = False) ->
     if chosen.kind == "otel":
         sink: OpenTelemetry | PostHog = OpenTelemetry()
     else:
-        host = urlsplit(chosen.endpoint or "").hostname
-        secure = urlsplit(chosen.endpoint or "").scheme == "https" or host in ("127.0.0.1", "::1", "localhost")
-        if not preview and (not host or not secure):
+        scheme, host = urlsplit(chosen.endpoint or "").scheme, urlsplit(chosen.endpoint or "").hostname
+        local = scheme == "http" and host in ("127.0.0.1", "::1", "localhost")
+        if not preview and not (host and (scheme == "https" or local)):
             raise ConfigError('telemetry needs telemetry.endpoint = "https://HOST"; there is no default')
         sink = PostHog(chosen.endpoint or "")
     return Telemetry(

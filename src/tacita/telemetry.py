@@ -173,9 +173,11 @@ def _counting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     def verb(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         if self._telemetry is None:
             return method(self, *args, **kwargs)
-        outcome = "ok"
+        outcome = "defect"
         try:
-            return method(self, *args, **kwargs)
+            result = method(self, *args, **kwargs)
+            outcome = "ok"
+            return result
         except TacitaError as error:
             outcome = error.code
             raise

@@ -96,6 +96,15 @@ def test_failures_are_counted_by_code_only(tmp_path: Path, server: ModelServer) 
     assert json.loads(server.received[0].body)["batch"][0]["properties"]["counts"] == {"get.not_found": 1}
 
 
+def test_a_defect_is_not_counted_as_ok(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory(settings=settings(tmp_path / "home", server))
+    monkeypatch.setattr(memory._engine, "find", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        memory.search("x", user_id="ana")
+    memory.close()
+    assert json.loads(server.received[0].body)["batch"][0]["properties"]["counts"] == {"search.defect": 1}
+
+
 def test_an_installation_is_a_keyed_pseudonym(tmp_path: Path, server: ModelServer) -> None:
     ids = []
     for home in ("one", "one", "two"):
@@ -114,7 +123,7 @@ def test_an_endpoint_that_is_down_disturbs_nothing(tmp_path: Path, server: Model
 
 
 def test_there_is_no_default_endpoint_and_no_plain_http(tmp_path: Path) -> None:
-    for endpoint in (None, "http://telemetry.example.org", "nonsense"):
+    for endpoint in (None, "http://telemetry.example.org", "nonsense", "file://localhost/x", "ftp://localhost/x"):
         described = {"home": str(tmp_path / "home"), "embedder": "none"}
         with pytest.raises(ConfigError, match="endpoint"):
             Memory(settings=Settings.load(config={**described, "telemetry": {"enabled": True, "endpoint": endpoint}}))
