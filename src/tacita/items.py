@@ -269,13 +269,16 @@ class Added(Value, frozen=True, kw_only=True):
     """`unchanged` when its idempotency key was already there; `quarantined` when somebody has to look at it first."""
 
 
+DerivedEvent = Literal["added", "duplicate", "refines", "supersedes", "contradicts", "outdated"]
+
+
 class Derived(Value, frozen=True, kw_only=True):
     """What became of one fact that a model drew from messages."""
 
     id: str | None
     """None for a duplicate, of which nothing was kept."""
     text: str
-    event: Literal["added", "duplicate", "refines", "supersedes", "contradicts", "outdated"]
+    event: DerivedEvent
     """`outdated`: something newer is known, so it is kept for the past only."""
     replaced: str | None = None
     """Id of the fact whose place it took."""

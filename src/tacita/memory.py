@@ -16,7 +16,7 @@ from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
 from tacita.flows import forget, inspect, parse, portray, prompt, recall, remember, review, telling
-from tacita.flows.engine import Clock, Engine, subject_of, system_clock
+from tacita.flows.engine import Clock, Engine, system_clock, whole
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
 from tacita.flows.infer import combined, process
@@ -212,10 +212,9 @@ class Memory:
         if not infer:
             return added
         if self._worker is not None:
-            subject = subject_of(scope)
-            self._worker.wake(self._principal, Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id}))
+            self._worker.wake(self._principal, whole(scope))
             return structs.replace(added, extraction=Extraction(pending=len(added)))
-        new = [parse_id(each.id) for each in added.results if each.event == "added"]
+        new = {parse_id(each.id) for each in added.results if each.event == "added"}
         return structs.replace(added, extraction=process(self._engine, self._principal, scope, only=new))
 
     def extract(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tacita import Memory
-from tacita.errors import AccessDenied, Conflict, NotFound
+from tacita.errors import AccessDenied, Blocked, Conflict, NotFound
 from tacita.items import Trust
 from tacita.privacy.injection import SIGNS, signs, suspicious
 from tacita.testing.model import ScriptedModel
@@ -145,3 +145,16 @@ def test_an_import_tells_how_many_wait(memory: Memory, tmp_path: Path) -> None:
     assert (report.added, report.quarantined) == (3, 1)
     marked = [item for item in memory.get_all(user_id="ana") if item.labels]
     assert [item.text for item in marked] == [HOSTILE], "what the user says in a file is marked and stays"
+
+
+def test_an_instruction_behind_a_megabyte_of_small_talk(memory: Memory) -> None:
+    padded = "It rains in Porto today. " * 39_000 + HOSTILE
+    assert memory.add(tool(padded), user_id="ana").results[0].event == "quarantined"
+
+
+def test_an_update_is_no_way_around_it(memory: Memory) -> None:
+    added = memory.add(tool("It rains in Porto."), user_id="ana")
+    with pytest.raises(Blocked):
+        memory.update(added.ids[0], HOSTILE, user_id="ana")
+    assert memory.get(added.ids[0], user_id="ana").text == "It rains in Porto."
+    assert len(memory.history(added.ids[0], user_id="ana")) == 1

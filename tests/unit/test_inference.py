@@ -321,3 +321,11 @@ def test_closing_waits_for_one_call_and_not_for_the_queue(opened: Opened) -> Non
     assert len(calls) <= 2
     again = opened(ScriptedModel(lambda _, __: answer()))
     assert again.stats(user_id="ana").pending >= 360
+
+
+def test_a_date_far_ahead_does_not_freeze_a_fact(opened: Opened) -> None:
+    memory = opened(ScriptedModel([answer(LISBON | {"valid_from": "2090-01-01"}), answer(PORTO)]))
+    memory.add("I live in Lisbon.", user_id="ana", timestamp="2026-01-01", infer=True)
+    second = memory.add("I moved to Porto!", user_id="ana", timestamp="2026-03-01", infer=True)
+    assert second.extraction is not None
+    assert [fact.event for fact in second.extraction.facts] == ["supersedes"]

@@ -124,6 +124,11 @@ class Engine:
             self.sweep(vault)
         return vault
 
+    def vault_id(self, scope: Scope) -> bytes:
+        """The store's name for the vault of a scope's subject, whether there is one or not."""
+        subject = subject_of(scope)
+        return self.keys.vault_id(scope.tenant, subject.kind, subject.id)
+
     def sweep(self, vault: Vault) -> int:
         """Delete what has expired, for good: expiry erases, it does not hide. Returns how many items went."""
 
@@ -162,6 +167,12 @@ def subject_of(scope: Scope) -> Subject:
     if subject is None:
         raise InvalidInput("say whose memory it is: user_id, agent_id, app_id or run_id")
     return subject
+
+
+def whole(scope: Scope) -> Scope:
+    """The scope of the same subject without the labels that narrow it."""
+    subject = subject_of(scope)
+    return Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id})
 
 
 def event_seqs(state: State, row: int) -> list[int]:

@@ -71,7 +71,7 @@ def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
     Raises StoreError when a key or a row is still there afterwards.
     """
     subject = subject_of(scope)
-    vault_id = engine.keys.vault_id(scope.tenant, subject.kind, subject.id)
+    vault_id = engine.vault_id(scope)
     try:
         vault = engine.vaults.find(scope.tenant, subject)
         items = 0 if vault is None else len(vault.state.by_id)

@@ -6,8 +6,8 @@ Pending work is part of the vault's own sealed log: it survives restarts, and fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
 from tacita.errors import ConfigError, InvalidInput, TacitaError
-from tacita.flows.engine import Engine, State, Vault, moment, subject_of
+from tacita.flows.engine import Engine, State, Vault, moment, whole
 from tacita.flows.ids import format_id, new_id
 from tacita.flows.recall import select
 from tacita.flows.remember import embed
 from tacita.flows.telling import pseudonyms_of, tell
 from tacita.hazmat import random_bytes
-from tacita.items import Derived, Extraction, Kind, Message, Scope, Trust
+from tacita.items import Derived, DerivedEvent, Extraction, Kind, Message, Scope, Trust
 from tacita.pipeline import prompt, reply
 from tacita.pipeline.facts import Fact, Known, Source, check
 from tacita.pipeline.reconcile import Decision, derived_trust, reconcile
@@ -60,6 +60,10 @@ class _Work:
     """Id -> (channel, labels of its scope, expiry)."""
     roles: dict[bytes, str]
     known: dict[str, Known]
+    purpose: str | None
+    """What they were added for. It is told for this, whoever comes to do it."""
+    attempts: int
+    """Which try this is."""
 
     @property
     def ids(self) -> tuple[bytes, ...]:
@@ -71,7 +75,7 @@ def process(
     principal: Principal,
     scope: Scope,
     *,
-    only: Sequence[bytes] | None = None,
+    only: Collection[bytes] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Extraction:
     """Draw facts from what is pending in a vault, one model call for each few messages.
@@ -99,14 +103,14 @@ def process(
             break
         tried.update(work.ids)
         try:
-            made, lost = _draw(engine, principal, scope, vault, work)
+            made, lost = _draw(engine, replace(principal, purpose=work.purpose), vault, work)
         except ConfigError as error:
             # A missing key or a refused one: no fault of these messages, so no attempt is counted.
             failure, reason = error.code, str(error)
             break
         except TacitaError as error:
             failure, reason = error.code, str(error)
-            _failed(engine, principal, vault, work.ids, error)
+            _failed(engine, principal, vault, work, error)
             continue
         facts += made
         dropped += lost
@@ -132,19 +136,28 @@ def combined(extractions: Sequence[Extraction]) -> Extraction:
     )
 
 
-def _next(engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: Sequence[bytes] | None) -> _Work | None:
+def _next(
+    engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: Collection[bytes] | None
+) -> _Work | None:
     with vault.lock:
         state = vault.state
         chosen: list[int] = []
         size = 0
-        for item_id in state.rare.pending:
+        purpose: str | None = None
+        attempts = 0
+        for item_id, (tries, asked_for) in state.rare.pending.items():
             if item_id in tried or (only is not None and item_id not in only):
+                continue
+            if not chosen:
+                purpose = asked_for
+            elif asked_for != purpose:
                 continue
             row = state.by_id[item_id]
             size += len(state.texts[row])
             if chosen and (len(chosen) == _MESSAGES or size > _CHARS):
                 break
             chosen.append(row)
+            attempts = max(attempts, tries + 1)
         if not chosen:
             return None
         sources, records, roles = {}, {}, {}
@@ -162,7 +175,7 @@ def _next(engine: Engine, vault: Vault, scope: Scope, tried: set[bytes], only: S
             records[item_id] = (state.name_of(int(values["channel"])) or "", scoped, int(values["expires_at"]))
             roles[item_id] = state.name_of(int(values["role"])) or "user"
         known = {f"f{number}": each for number, each in enumerate(_related(engine, state, scope, chosen), 1)}
-    return _Work(sources, records, roles, known)
+    return _Work(sources, records, roles, known, purpose, attempts)
 
 
 def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) -> list[Known]:
@@ -170,7 +183,7 @@ def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) ->
     kinds = [number for each in _DERIVED if (number := state.number_of(each.value)) is not None]
     if not kinds:
         return []
-    mask = select(state, Scope(tenant=scope.tenant, **_subject_only(scope)), None)
+    mask = select(state, whole(scope), None)
     allowed = (state.current() if mask is None else mask) & np.isin(state.rows["kind"], kinds)
     model = "" if engine.embedder is None else engine.embedder.name
     best: dict[int, float] = {}
@@ -183,9 +196,16 @@ def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) ->
             best[found] = max(score, best.get(found, 0.0))
     chosen = sorted(best, key=lambda row: -best[row])[:_KNOWN]
     return [
-        Known(state.ids[row], state.texts[row], int(state.rows["timestamp"][row]), Trust(int(state.rows["trust"][row])))
+        Known(state.ids[row], state.texts[row], _said_at(state, row), Trust(int(state.rows["trust"][row])))
         for row in chosen
     ]
+
+
+def _said_at(state: State, row: int) -> int:
+    """When the message of a fact was said. Not the date that the fact names: one far ahead would never be outdated."""
+    sources = state.rare.sources.get(row, ())
+    said = [state.by_id[source] for source in sources if source in state.by_id]
+    return int(state.rows["timestamp"][said[0] if said else row])
 
 
 def _mean(state: State, rows: Sequence[int], model: str) -> NDArray[np.float32] | None:
@@ -198,18 +218,11 @@ def _mean(state: State, rows: Sequence[int], model: str) -> NDArray[np.float32] 
     return unit
 
 
-def _subject_only(scope: Scope) -> dict[str, str]:
-    subject = subject_of(scope)
-    return {f"{subject.kind}_id": subject.id}
-
-
-def _draw(
-    engine: Engine, principal: Principal, scope: Scope, vault: Vault, work: _Work
-) -> tuple[list[Derived], Counter[str]]:
+def _draw(engine: Engine, principal: Principal, vault: Vault, work: _Work) -> tuple[list[Derived], Counter[str]]:
     """One call: ask, read, check, reconcile, append."""
     model = engine.model
     assert model is not None
-    stand_ins = pseudonyms_of(engine, scope)
+    stand_ins = pseudonyms_of(engine, vault.keys.vault_id)
     sources, known = list(work.sources.items()), list(work.known.items())
     boundary = random_bytes(12).hex()
 
@@ -289,7 +302,8 @@ def _append(
             by = each.replaced_by if each.replaced_by is not None and each.replaced_by.id in state.by_id else None
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
             if replaces is not None:
-                until = max(each.fact.valid_from, replaces.said_at + 1)
+                began = int(state.rows["timestamp"][state.by_id[replaces.id]])
+                until = max(each.fact.valid_from, began + 1)
                 events.append(_superseded(now, principal, replaces.id, record.id, until, each))
             elif by is not None:
                 events.append(
@@ -302,7 +316,11 @@ def _append(
                 Derived(
                     id=format_id(record.id),
                     text=record.text,
-                    event="outdated" if by is not None else "added" if replaces is None else _event(each),
+                    event="outdated"
+                    if by is not None
+                    else "added"
+                    if replaces is None or each.reason == "new"
+                    else each.reason,
                     replaced=None if replaces is None else format_id(replaces.id),
                     citations=tuple(map(format_id, record.sources)),
                 )
@@ -312,7 +330,6 @@ def _append(
             for each in decisions
             if each.action == "skip"
         ]
-        attempts = 1 + max((state.rare.pending[each][1] for each in work.ids if each in state.rare.pending), default=0)
         events.append(
             ExtractionEnded(
                 at=now,
@@ -321,8 +338,8 @@ def _append(
                 facts=len(kept),
                 dropped={code: count for code, count in lost.items() if count},
                 failure=None if readable else "answer",
-                attempts=attempts,
-                final=readable or attempts >= ATTEMPTS,
+                attempts=work.attempts,
+                final=readable or work.attempts >= ATTEMPTS,
             )
         )
         return Change(results, events)
@@ -330,8 +347,8 @@ def _append(
     return vault.transact(decide)
 
 
-def _event(decision: Decision) -> Any:
-    return decision.reason
+def _event(decision: Decision, replaces: Known | None) -> DerivedEvent:
+    return "added" if replaces is None or decision.reason == "new" else decision.reason
 
 
 def _superseded(
@@ -379,19 +396,14 @@ def _record(now: int, fact: Fact, work: _Work, embedding: Any) -> ItemRecord:
     )
 
 
-def _failed(engine: Engine, principal: Principal, vault: Vault, ids: Sequence[bytes], error: TacitaError) -> None:
+def _failed(engine: Engine, principal: Principal, vault: Vault, work: _Work, error: TacitaError) -> None:
     """One more attempt is over. The work stays, unless trying again cannot help."""
-
-    def decide(state: State) -> Change[None]:
-        attempts = 1 + max((state.rare.pending[each][1] for each in ids if each in state.rare.pending), default=0)
-        event = ExtractionEnded(
-            at=engine.clock(),
-            actor=principal.actor,
-            ids=tuple(ids),
-            failure=error.code,
-            attempts=attempts,
-            final=attempts >= ATTEMPTS or error.code in ("access_denied", "blocked"),
-        )
-        return Change(None, [event])
-
-    vault.transact(decide)
+    event = ExtractionEnded(
+        at=engine.clock(),
+        actor=principal.actor,
+        ids=work.ids,
+        failure=error.code,
+        attempts=work.attempts,
+        final=work.attempts >= ATTEMPTS or error.code in ("access_denied", "blocked"),
+    )
+    vault.transact(lambda _: Change(None, [event]))

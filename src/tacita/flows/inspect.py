@@ -12,7 +12,7 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal
 from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, Tampered
 from tacita.flows import parse, remember
-from tacita.flows.engine import INDEX, Engine, moment, subject_of
+from tacita.flows.engine import INDEX, Engine, moment, subject_of, whole
 from tacita.flows.recall import item_at, select
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, VaultProblem, VerifyReport
@@ -40,7 +40,7 @@ def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress
 
     One broken vault does not stop the walk; each problem names its vault and seq.
     """
-    wanted = None if scope is None else _vault_id(engine, scope)
+    wanted = None if scope is None else engine.vault_id(scope)
     entries = [entry for entry in engine.keys.ring.entries() if wanted in (None, entry.vault_id)]
     problems: list[VaultProblem] = []
     counts: Counter[str] = Counter()
@@ -242,8 +242,7 @@ def import_records(
                 continue
             if kept:
                 result = _add_kept(engine, principal, scope, kept, first_line, bad, extract=extract)
-                subject = subject_of(scope)
-                subjects[Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id})] = None
+                subjects[whole(scope)] = None
                 added += sum(one in ("added", "quarantined") for one in result)
                 quarantined += result.count("quarantined")
                 unchanged += sum(one == "unchanged" for one in result)
@@ -297,8 +296,3 @@ def reindex(engine: Engine, principal: Principal, progress: Progress = no_progre
         if vault is not None and remember.reembed(engine, principal, vault, progress=count):
             engine.vaults.forget_open(vault.keys.vault_id)
     return done
-
-
-def _vault_id(engine: Engine, scope: Scope) -> bytes:
-    subject = subject_of(scope)
-    return engine.keys.vault_id(scope.tenant, subject.kind, subject.id)

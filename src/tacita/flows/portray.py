@@ -55,7 +55,7 @@ def renew(engine: Engine, principal: Principal, scope: Scope) -> Item | None:
     if vault is None or not known:
         return None
     labelled = {f"f{number}": each for number, each in enumerate(known, 1)}
-    stand_ins = pseudonyms_of(engine, scope)
+    stand_ins = pseudonyms_of(engine, vault.keys.vault_id)
     boundary = random_bytes(12).hex()
 
     def compose(told: Sequence[str]) -> str:

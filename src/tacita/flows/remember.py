@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from tacita.access.principal import Principal
-from tacita.errors import Conflict, InvalidInput
+from tacita.errors import Blocked, Conflict, InvalidInput
 from tacita.flows.engine import Engine, State, Vault, microseconds, subject_of
 from tacita.flows.ids import format_id, new_ids, no_such_item
 from tacita.flows.recall import item_at, row_of
@@ -102,7 +102,7 @@ def add(
         written: list[Event] = [*events]
         asked = tuple(event.item.id for event in events if _tells(event.item))
         if extract and asked:
-            written.append(ExtractionRequested(at=now, actor=principal.actor, ids=asked))
+            written.append(ExtractionRequested(at=now, actor=principal.actor, purpose=principal.purpose, ids=asked))
         return Change(AddResult(results=tuple(results)), written)
 
     return vault.transact(decide)
@@ -119,9 +119,7 @@ def _held(policy: Policy, record: ItemRecord, now: int, *, by_policy: bool) -> I
     expiry = ends if record.expires_at is None else min(ends, record.expires_at)
     if by_policy:
         return msgspec.structs.replace(record, held="policy", expires_at=expiry)
-    if record.trust > Trust.IMPORTED or not policy.marks_instructions:
-        return record
-    found = signs(record.text)
+    found = signs(record.text) if policy.marks_instructions and record.trust <= Trust.IMPORTED else ()
     if not suspicious(found, trusted=False):
         return record
     labels = tuple(sorted({*record.labels, *(f"instruction-{name}" for name in found)}))
@@ -144,10 +142,12 @@ def update(
     if vault is None:
         raise no_such_item()
     with vault.lock:
-        name = vault.state.name_of(int(vault.state.rows["name"][row_of(vault.state, scope, item_id)]))
-    message, labels, _ = _guarded(
-        engine, scope, 0, Message(role="user", text=text or "", name=name, metadata=metadata or {}), None
-    )
+        item = item_at(vault.state, row_of(vault.state, scope, item_id))
+    message = Message(role=item.role, text=text or "", name=item.name, metadata=metadata or {})
+    message, labels, held = _guarded(engine, scope, 0, message, item.channel)
+    if held or _instructs(engine.policy, item.trust, message.text):
+        # Into quarantine it cannot go: its older version has been read already.
+        raise Blocked("the guard would hold this text for a review; add it as an item of its own instead")
     embedding = None if text is None else embed(engine, principal, vault, [message])[0]
     now = engine.clock()
 
@@ -278,7 +278,7 @@ def _guarded(
         engine.policy,
         where=f"message {number}: ",
         channel=source,
-        stand_in=lambda kind, value: pseudonyms_of(engine, scope).stand_in(kind, value),
+        stand_in=lambda kind, value: pseudonyms_of(engine, engine.vault_id(scope)).stand_in(kind, value),
         find=engine.find_personal,
     )
     text = check(message.text)
@@ -304,6 +304,11 @@ def _guarded_json(check: Callable[[str], Guarded], value: Any) -> tuple[Any, set
         found = set[str]().union(*(labels for _, labels, _ in listed))
         return [each for each, _, _ in listed], found, any(held for _, _, held in listed)
     return value, set(), False
+
+
+def _instructs(policy: Policy, trust: Trust, text: str) -> bool:
+    """Whether untrusted text wants to instruct its reader."""
+    return policy.marks_instructions and trust == Trust.UNTRUSTED and suspicious(signs(text), trusted=False)
 
 
 def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:

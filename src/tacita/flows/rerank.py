@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tacita.access.principal import Principal
 from tacita.errors import AccessDenied, Blocked, ModelError
 from tacita.flows.engine import Engine, Vault
-from tacita.flows.telling import tell
+from tacita.flows.telling import pseudonyms_of, tell
 from tacita.hazmat import random_bytes
 from tacita.items import Hit, Signal
 from tacita.pipeline.prompt import one_line
@@ -54,8 +54,7 @@ def _with(hit: Hit, score: float, rank: int) -> Hit:
 
 def _scores(engine: Engine, principal: Principal, vault: Vault, query: str, texts: list[str]) -> NDArray[np.float32]:
     reranker = engine.reranker
-    keys = vault.keys
-    stand_ins = Pseudonyms(lambda value: engine.keys.stand_in_tag(keys.vault_id, value))
+    stand_ins = pseudonyms_of(engine, vault.keys.vault_id)
     if isinstance(reranker, LanguageModel):
         return _ordered(engine, principal, vault, reranker, query, texts, stand_ins)
     if isinstance(reranker, RemoteReranker):

@@ -52,7 +52,7 @@ def review(engine: Engine, principal: Principal, scope: Scope, item_id: bytes, *
         now = engine.clock()
         if approve:
             released = ItemReleased(at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, digest=seen)
-            asked = ExtractionRequested(at=now, actor=principal.actor, ids=(item_id,))
+            asked = ExtractionRequested(at=now, actor=principal.actor, purpose=principal.purpose, ids=(item_id,))
             return Change(None, [released, asked] if engine.model is not None else [released])
         seqs = event_seqs(state, row)
         gone = ItemDeleted(

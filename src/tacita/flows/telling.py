@@ -19,10 +19,8 @@ from tacita.vault.events import ConsentSet
 from tacita.vault.vault import Change
 
 
-def pseudonyms_of(engine: Engine, scope: Scope) -> Pseudonyms:
-    """Fresh stand-ins for one request about a subject, whose vault need not exist yet."""
-    subject = subject_of(scope)
-    vault_id = engine.keys.vault_id(scope.tenant, subject.kind, subject.id)
+def pseudonyms_of(engine: Engine, vault_id: bytes) -> Pseudonyms:
+    """Fresh stand-ins for one request about a vault, which need not exist yet."""
     return Pseudonyms(lambda value: engine.keys.stand_in_tag(vault_id, value))
 
 
@@ -73,8 +71,7 @@ def tell(
 def embedded(engine: Engine, principal: Principal, vault: Vault, texts: Sequence[str]) -> NDArray[np.float32]:
     """The vectors of some texts of a vault, by the local embedder, or by a remote one that is told them."""
     if engine.remote is not None:
-        keys = vault.keys
-        stand_ins = Pseudonyms(lambda value: engine.keys.stand_in_tag(keys.vault_id, value))
+        stand_ins = pseudonyms_of(engine, vault.keys.vault_id)
         told = tell(engine, principal, vault, engine.remote.name, "embed", texts, pseudonyms=stand_ins)
         return checked_embed_disclosed(engine.remote, told)
     if engine.local is None:

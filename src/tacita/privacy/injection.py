@@ -11,9 +11,6 @@ from typing import Any, Final, NamedTuple
 
 import re2
 
-LONG: Final = 20_000
-"""Characters that are read."""
-
 
 class Sign(NamedTuple):
     """One kind of sign."""
@@ -142,7 +139,7 @@ def _compiled() -> Any:
 
 def signs(text: str) -> tuple[str, ...]:
     """Names of the signs in a text, each once, in the order of `SIGNS`. Linear in the length of the text."""
-    folded = " ".join(text[:LONG].lower().replace("\n", " \u23ce ").split()).replace("\u23ce", "\n")
+    folded = " ".join(text.lower().replace("\n", " \u23ce ").split()).replace("\u23ce", "\n")
     return tuple(dict.fromkeys(SIGNS[number].name for number in sorted(_compiled().Match(folded) or ())))
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-_LABELS: Final = {"e-mail": "EMAIL", "email": "EMAIL"}
 # A text that already holds something of the form must not be taken for a stand-in of ours.
 _LOOKS_LIKE_ONE: Final = re.compile(r"<(?=[A-Z][A-Z_]*_\d+>)")
 _TOKEN: Final = re.compile(r"<?\b([A-Z][A-Z_]*_\d{6})\b>?")
@@ -28,12 +27,9 @@ class Pseudonyms:
     def __repr__(self) -> str:
         return f"<Pseudonyms {len(self._values)}>"
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def stand_in(self, kind: str, value: str) -> str:
         """`<EMAIL_482913>` for an e-mail address, and so on. Case and outer spaces make no difference."""
-        label = _LABELS.get(kind) or re.sub(r"[^A-Z]+", "_", kind.upper()).strip("_") or "DATA"
+        label = re.sub(r"[^A-Z]+", "_", kind.upper()).strip("_") or "DATA"
         folded = " ".join(value.split()).casefold()
         known = self._tokens.get((label, folded))
         if known is None:

@@ -103,8 +103,8 @@ class Rare(msgspec.Struct):
     """Item id -> (seq of the event, id of the item that took its place, reason)."""
     held: dict[bytes, str] = {}
     """Item id -> why it is in quarantine."""
-    pending: dict[bytes, tuple[int, int]] = {}
-    """Item id -> (asked at, attempts so far): facts are still to be drawn from it."""
+    pending: dict[bytes, tuple[int, str | None]] = {}
+    """Item id -> (attempts so far, purpose of who asked): facts are still to be drawn from it."""
     consent: bool | None = None
     """Whether models elsewhere may be told; None if nobody asked."""
     idempotency: dict[bytes, tuple[bytes, bytes]] = {}
@@ -271,13 +271,13 @@ class VaultState(Generic[Index]):
                 self.rare.held.pop(item_id, None)
             case ConsentSet(models=models):
                 self.rare.consent = models
-            case ExtractionRequested(ids=ids, at=at):
-                self.rare.pending.update({item_id: (at, 0) for item_id in ids if item_id in self.by_id})
+            case ExtractionRequested(ids=ids, purpose=purpose):
+                self.rare.pending.update({item_id: (0, purpose) for item_id in ids if item_id in self.by_id})
             case ExtractionEnded(ids=ids, final=final, attempts=attempts):
                 for item_id in ids:
                     asked = self.rare.pending.pop(item_id, None)
                     if asked is not None and not final:
-                        self.rare.pending[item_id] = (asked[0], attempts)
+                        self.rare.pending[item_id] = (attempts, asked[1])
             case _:
                 raise Tampered(f"seq {seq}: an event that does not belong into a vault of items")
         return ()

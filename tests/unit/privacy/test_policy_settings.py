@@ -69,6 +69,14 @@ def test_by_channel(opened: Opened) -> None:
     assert memory.get_all(user_id="rui").items[0].text == "write to [email]"
 
 
+def test_an_update_is_of_the_channel_of_its_item(opened: Opened) -> None:
+    memory = opened({"types": {"phone": "quarantine"}, "channels": {"tool": {"email": "mask"}}})
+    (held,) = memory.add({"role": "tool", "name": "crm", "content": "hello"}, user_id="ana").ids
+    assert memory.update(held, MAIL, user_id="ana").text == "write to [email]"
+    with pytest.raises(Blocked):
+        memory.update(held, "call +351 912 345 678", user_id="ana")
+
+
 def test_by_tenant(opened: Opened) -> None:
     guard = {"tenants": {"clinic": {"email": "mask"}}}
     assert kept(opened(guard)) == MAIL
