@@ -11,7 +11,7 @@ import pytest
 from tacita import Memory
 from tacita.config import Settings
 from tacita.disclosed import Disclosed
-from tacita.errors import AccessDenied
+from tacita.errors import AccessDenied, ModelError
 from tacita.items import Trust
 from tacita.testing.model import ScriptedModel
 from tacita.testing.servers import ModelServer
@@ -126,6 +126,32 @@ def test_only_for_the_purposes_that_are_allowed(opened: Opened) -> None:
         view = memory.bind(user_id="ana", purpose=purpose)
         view.add("I live in Lisbon.", infer=True)
     assert len(model.told) == 1
+
+
+def test_work_is_told_for_the_purpose_it_was_added_for(opened: Opened, tmp_path: Path) -> None:
+    """Whoever comes to do it later, and whatever that one is bound to."""
+    settings = {"home": str(tmp_path / "one"), "disclosure": {"purposes": ["care"]}}
+    first = opened(ScriptedModel([ModelError("down")] * 2), **settings)
+    first.bind(user_id="ana", purpose="care").add("I live in Lisbon.", infer=True)
+    first.bind(user_id="ana", purpose="marketing").add("I live in Porto.", infer=True)
+    first.close()
+    model = ScriptedModel(lambda _, __: answer())
+    again = opened(model, extraction={"background": True}, **settings)
+    assert again._worker is not None
+    assert again._worker.drain(20)
+    assert len(model.told) == 1
+    assert "Lisbon" in model.told[0][1]
+    assert again.stats().pending == 0
+
+
+def test_what_is_blocked_is_audited_and_not_told(opened: Opened) -> None:
+    model = ScriptedModel(lambda _, __: answer())
+    memory = opened(model, disclosure={"pii": "block"})
+    refused = memory.add(f"write to {PII[0]}", user_id="ana", infer=True)
+    assert refused.extraction is not None
+    assert refused.extraction.failure == "blocked"
+    assert model.told == []
+    assert [e.outcome for e in memory._engine.audit.entries() if e.operation.startswith("disclose")] == ["blocked"]
 
 
 class Spy:

@@ -66,13 +66,17 @@ def disclose(
 
     Raises:
         AccessDenied: the purpose is not allowed, or consent is missing or withdrawn. Audited.
-        Blocked: a text holds what the policy lets no model see.
+        Blocked: a text holds what the policy lets no model see. Audited.
     """
     refusal = _refusal(request, terms)
     if refusal is not None:
         audit(request.operation, "denied", 0)
         raise AccessDenied(refusal)
-    prepared = tuple(prepare(text, policy, terms, pseudonyms, request.names, find) for text in texts)
+    try:
+        prepared = tuple(prepare(text, policy, terms, pseudonyms, request.names, find) for text in texts)
+    except Blocked:
+        audit(request.operation, "blocked", 0)
+        raise
     audit(request.operation, "ok", len(prepared))
     told = prepared if compose is None else (compose(prepared),)
     return Disclosed(request.provider, request.purpose, instructions, told)

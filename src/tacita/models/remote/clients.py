@@ -117,7 +117,8 @@ def _bedrock(uri: ModelUri, secret: Secret, timeout: float) -> Any:
         aws_session_token=secret("token").reveal() if "token" in uri.options else None,
         region_name=uri.options.get("region", "us-east-1"),
     )
-    client = session.client("bedrock-runtime", endpoint_url=uri.url, config=settings)
+    # `verify` named as well: else a variable in the environment says whose certificates are good.
+    client = session.client("bedrock-runtime", endpoint_url=uri.url, config=settings, verify=True)
     return BedrockProvider(bedrock_client=client)
 
 
