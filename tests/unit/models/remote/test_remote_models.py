@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tacita.config import _secrets_of
+from tacita.config.reading import secrets_of
 from tacita.credentials import Credential
 from tacita.disclosed import Disclosed
 from tacita.errors import ConfigError, ModelError
@@ -246,12 +246,12 @@ def test_a_service_accounts_file_is_read_whole(tmp_path: Path) -> None:
     file.write_text(json.dumps(account, indent=2))
     file.chmod(0o600)
     uri = f"vertex:m?project=p&location=l&credentials=file:{file}"
-    found = _google_credentials(parse(uri), _secrets_of(uri))
+    found = _google_credentials(parse(uri), secrets_of(uri))
     assert found.service_account_email == account["client_email"]
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        _google_credentials(parse(uri), _secrets_of(uri))
+        _google_credentials(parse(uri), secrets_of(uri))
     file.chmod(0o600)
     file.write_text(json.dumps({**account, "token_uri": "https://elsewhere.example/token"}))
     with pytest.raises(ConfigError, match="unknown host"):
-        _google_credentials(parse(uri), _secrets_of(uri))
+        _google_credentials(parse(uri), secrets_of(uri))

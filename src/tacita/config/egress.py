@@ -1,0 +1,61 @@
+"""What a configuration may send where. Pure, and nothing is contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from tacita import registry
+from tacita.config.providers import build_embedder, build_model, build_reranker
+from tacita.config.settings import Settings
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+
+
+def egress(settings: Settings, *, embedder: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
+    """Every host that a configuration may contact, and what kind of data goes there. Opens and contacts nothing.
+
+    Raises ConfigError for a model that is not described as it must be.
+    """
+    owned: list[Callable[[], None]] = []
+    uri = embedder or settings.embedder
+    remote = registry.split(uri)[0] in registry.REMOTE_EMBEDDERS
+    found = build_embedder(settings, uri, owned) if remote else None
+    described = build_model(settings, model, owned)
+    local = registry.split(settings.reranker or "")[0] == "cross-encoder"
+    return manifest(settings, found, described, None if local else build_reranker(settings, described, owned))
+
+
+def manifest(
+    settings: Settings,
+    embedder: Embedder | RemoteEmbedder | None,
+    model: LanguageModel | None,
+    reranker: Reranker | RemoteReranker | LanguageModel | None,
+) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    told = f"personal data: {settings.disclosure.pii}; secrets: masked"
+    if model is not None:
+        what = "messages of an add with infer, and related facts"
+        for host in model.hosts or ("a function in this process",):
+            entries.append(_entry("model", model.name, host, what, told))
+    if isinstance(embedder, RemoteEmbedder):
+        what = "every text that is kept, and every query"
+        entries += [_entry("embedder", embedder.name, host, what, told) for host in embedder.hosts]
+    if isinstance(reranker, RemoteReranker | LanguageModel):
+        what = "queries and the texts that they find"
+        entries += [_entry("reranker", reranker.name, host, what, told) for host in reranker.hosts]
+    if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
+        host = urlsplit(settings.telemetry.endpoint).netloc
+        entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))
+    return entries
+
+
+def _entry(role: str, name: str, host: str, data: str, policy: str) -> dict[str, Any]:
+    credentials = host in ("oauth2.googleapis.com", "metadata.google.internal")
+    return {
+        "role": role,
+        "name": name,
+        "host": host,
+        "data": "credentials only" if credentials else data,
+        "policy": "" if credentials else policy,
+    }

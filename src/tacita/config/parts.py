@@ -1,0 +1,178 @@
+"""`build`: open what the settings name, test that sealing holds, and hand it over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tacita import __version__, _home, registry
+from tacita.config.egress import manifest
+from tacita.config.providers import build_embedder, build_file, build_keys, build_model, build_reranker
+from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
+from tacita.config.settings import Settings
+from tacita.errors import ConfigError, CryptoError, WrongKey
+from tacita.hazmat import SecretKey, committed_open, committed_seal
+from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
+from tacita.ports.log import LogStore
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a memory is built from. `close` lets go of what `build` opened, not of what the caller gave."""
+
+    settings: Settings
+    store: LogStore
+    ring: KeyRing
+    keys: KeyProvider
+    embedder: Embedder | RemoteEmbedder | None
+    model: LanguageModel | None = None
+    reranker: Reranker | RemoteReranker | LanguageModel | None = None
+    owned: tuple[Callable[[], None], ...] = field(default=())
+
+    def close(self) -> None:
+        for close in self.owned:
+            close()
+
+    def describe(self) -> dict[str, Any]:
+        """What `doctor` shows. No content and no secret."""
+        home = self.settings.home
+        on_disk = self.store.scheme == "sqlite"
+        files = _home.file_modes(home) if home.is_dir() else []
+        same_disk = bool(self.keys.id.startswith("file:") and _home.same_disk(home, self.keys.where))
+        return {
+            "home": str(home),
+            "tenant": self.settings.tenant,
+            "store": self.store.scheme,
+            "durable": on_disk,
+            "sealed": ["texts", "metadata", "labels", "timestamps", "vectors", "history", "audit log"],
+            "visible_to_store": ["number of vaults", "number, order and padded size of events", "keyed tags"],
+            "key_provider": self.keys.id,
+            "key_location": self.keys.where,
+            "key_on_same_disk": same_disk,
+            "files": files,
+            "files_private": all(entry["private"] for entry in files),
+            "embedder": "none" if self.embedder is None else self.embedder.name,
+            "guard": self.settings.guard_profile,
+            "model": "none" if self.model is None else self.model.name,
+            "reranker": "none" if self.reranker is None else self.reranker.name,
+            "egress": manifest(self.settings, self.embedder, self.model, self.reranker),
+        }
+
+
+def build(
+    settings: Settings,
+    *,
+    store: str | LogStore | None = None,
+    ring: str | KeyRing | None = None,
+    keys: str | KeyProvider | None = None,
+    embedder: str | Embedder | RemoteEmbedder | None = None,
+    model: str | LanguageModel | Callable[[str, str], str] | None = None,
+) -> Parts:
+    """Open what the settings and arguments name, run the self-test, and hand it over.
+
+    Raises ConfigError, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
+    """
+    owned: list[Callable[[], None]] = []
+    uris = (("store", store), ("ring", ring), ("keys", keys), ("embedder", embedder), ("model", model))
+    for name, given in uris:
+        if isinstance(given, str):
+            refuse_literal_secrets({name: given})
+    try:
+        opened_embedder = build_embedder(settings, embedder, owned)
+        opened_model = build_model(settings, model, owned)
+        opened_reranker = build_reranker(settings, opened_model, owned)
+        chosen_store = store if store is not None else settings.store
+        in_memory = isinstance(chosen_store, str) and registry.split(chosen_store)[0] == "memory"
+        if in_memory:
+            ring = ring if ring is not None else settings.ring or "memory:"
+            keys = keys if keys is not None else settings.keys or "ephemeral:"
+        elif not isinstance(chosen_store, LogStore):
+            _home.prepare(settings.home)
+            if ring is None and settings.ring is None and chosen_store is None:
+                _home.require_ring(settings.home)
+        provider = build_keys(settings, keys, owned, has_home=not in_memory)
+        opened_ring = build_file(
+            "rings", settings, ring or settings.ring, settings.keys_folder.resolve() / "ring.db", owned
+        )
+        opened_store = build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
+        parts = Parts(
+            settings,
+            opened_store,
+            opened_ring,
+            provider,
+            opened_embedder,
+            opened_model,
+            opened_reranker,
+            tuple(reversed(owned)),
+        )
+        self_test(parts)
+    except BaseException:
+        for close in reversed(owned):
+            close()
+        raise
+    return parts
+
+
+def open_telemetry(parts: Parts, installation: str, *, preview: bool = False) -> Telemetry | None:
+    """The telemetry that the settings describe; None if they do not turn it on.
+
+    Args:
+        preview: make it even if it is off, to show what it would send.
+
+    Raises ConfigError for an endpoint that is missing or not protected.
+    """
+    chosen = parts.settings.telemetry
+    if not chosen.enabled and not preview:
+        return None
+    if chosen.kind == "otel":
+        sink: OpenTelemetry | PostHog = OpenTelemetry()
+    else:
+        scheme, host = urlsplit(chosen.endpoint or "").scheme, urlsplit(chosen.endpoint or "").hostname
+        local = scheme == "http" and host in ("127.0.0.1", "::1", "localhost")
+        if not preview and not (host and (scheme == "https" or local)):
+            raise ConfigError('telemetry needs telemetry.endpoint = "https://HOST"; there is no default')
+        sink = PostHog(chosen.endpoint or "")
+    return Telemetry(
+        sink,
+        installation=installation,
+        key=read_reference(chosen.key) if chosen.key else "",
+        facts=facts(
+            __version__,
+            store=parts.store.scheme,
+            embedder="none" if parts.embedder is None else parts.embedder.name,
+            model="none" if parts.model is None else parts.model.name,
+            guard=parts.settings.guard_profile,
+        ),
+        is_off=telemetry_off,
+    )
+
+
+def self_test(parts: Parts) -> None:
+    """Refuse to run where sealing does not hold: wrong contexts, changed bytes and foreign files must be noticed."""
+    key = SecretKey.generate()
+    context = KeyContext("self-test", bytes(32), 1)
+    blob = parts.keys.wrap(key, context)
+    if not parts.keys.unwrap(blob, context).equals(key):
+        raise ConfigError("self-test: the key provider does not give back what it wrapped")
+    _must_refuse(
+        lambda: parts.keys.unwrap(blob, KeyContext("self-test", bytes(32), 2)), "a wrapped key opens elsewhere"
+    )
+    words = b"self-test " * 8
+    sealed = committed_seal(key, b"a", words)
+    if words[:10] in sealed or sealed == committed_seal(key, b"a", words):
+        raise ConfigError("self-test: sealing does not hide the text")
+    changed = sealed[:-1] + bytes([sealed[-1] ^ 1])
+    _must_refuse(lambda: committed_open(key, b"a", changed), "changed bytes open")
+    _must_refuse(lambda: committed_open(key, b"b", sealed), "sealed bytes open in another context")
+
+
+def _must_refuse(action: Callable[[], object], otherwise: str) -> None:
+    try:
+        action()
+    except (WrongKey, CryptoError):
+        return
+    raise ConfigError(f"self-test: {otherwise}; refusing to run")

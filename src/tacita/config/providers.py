@@ -1,0 +1,131 @@
+"""From URIs to providers: the only place that names them, by the registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tacita import _home, registry
+from tacita.config.reading import read_reference, secrets_of
+from tacita.config.settings import Settings
+from tacita.errors import ConfigError
+from tacita.ports.keys import KeyProvider
+from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+
+
+def build_file(
+    role: registry.Role, settings: Settings, given: Any, default: Path, owned: list[Callable[[], None]]
+) -> Any:
+    if given is not None and not isinstance(given, str):
+        return given
+    scheme, rest = registry.split(given or f"sqlite:{default}")
+    factory = registry.lookup(role, scheme, settings.plugins.allow)
+    if scheme == "memory":
+        opened = factory()
+    elif scheme == "sqlite":
+        opened = factory(default.parent / rest if rest else default)
+    else:
+        opened = factory(rest)
+    owned.append(opened.close)
+    return opened
+
+
+def build_embedder(
+    settings: Settings, given: str | Embedder | RemoteEmbedder | None, owned: list[Callable[[], None]]
+) -> Embedder | RemoteEmbedder | None:
+    if given is not None and not isinstance(given, str):
+        if not isinstance(given, Embedder | RemoteEmbedder):
+            raise ConfigError("an embedder has name, dimensions and embed(texts)")
+        return given
+    uri = given or settings.embedder
+    scheme = registry.split(uri)[0]
+    factory = registry.lookup("embedders", scheme, settings.plugins.allow)
+    opened: Any
+    if scheme in registry.REMOTE_EMBEDDERS:
+        opened = factory(uri, secrets_of(uri))
+        owned.append(opened.close)
+    else:
+        opened = factory(uri, models_dir=settings.models)
+    found: Embedder | RemoteEmbedder | None = opened
+    return found
+
+
+def build_model(
+    settings: Settings,
+    given: str | LanguageModel | Callable[[str, str], str] | None,
+    owned: list[Callable[[], None]],
+) -> LanguageModel | None:
+    if isinstance(given, LanguageModel):
+        return given
+    if given is not None and not isinstance(given, str):
+        if not callable(given):
+            raise ConfigError("a model has name, hosts and complete(prompt), or is a function (instructions, data)")
+        wrap = registry.lookup("models", "function")
+        wrapped: LanguageModel = wrap(given)
+        return wrapped
+    uri = given or settings.model
+    if uri is None or uri == "none":
+        return None
+    factory = registry.lookup("models", registry.split(uri)[0], settings.plugins.allow)
+    opened: Any = factory(uri, secrets_of(uri))
+    owned.append(opened.close)
+    found: LanguageModel = opened
+    return found
+
+
+def build_reranker(
+    settings: Settings, model: LanguageModel | None, owned: list[Callable[[], None]]
+) -> Reranker | RemoteReranker | LanguageModel | None:
+    uri = settings.reranker
+    if uri is None or uri == "none":
+        return None
+    if uri == "model":
+        if model is None:
+            raise ConfigError("reranker = model needs a language model: set model as well")
+        return model
+    scheme, rest = registry.split(uri)
+    factory = registry.lookup("rerankers", scheme, settings.plugins.allow)
+    if scheme == "cross-encoder":
+        local: Reranker = factory(rest)
+        return local
+    opened: Any = factory(uri, secrets_of(uri))
+    owned.append(opened.close)
+    remote: RemoteReranker = opened
+    return remote
+
+
+def build_keys(
+    settings: Settings, given: str | KeyProvider | None, owned: list[Callable[[], None]], *, has_home: bool
+) -> KeyProvider:
+    if isinstance(given, KeyProvider):
+        return given
+    uri = given or settings.keys
+
+    def opened(uri: str) -> KeyProvider:
+        return _open_keys(settings, uri)
+
+    provider = _home.choose_keys(settings.home, uri, opened) if has_home else opened(uri or "ephemeral:")
+    owned.append(provider.close)
+    return provider
+
+
+def _open_keys(settings: Settings, uri: str) -> KeyProvider:
+    scheme, rest = registry.split(uri)
+    factory = registry.lookup("keys", scheme, settings.plugins.allow)
+    provider: KeyProvider
+    if scheme == "file":
+        provider = factory(settings.keys_folder / rest)
+    elif scheme == "env":
+        provider = factory(rest, os.environ.get)
+    elif scheme == "passphrase":
+        provider = factory(read_reference(rest), settings.keys_folder / "passphrase.json")
+    elif scheme == "keyring":
+        service, _, name = rest.partition("/")
+        provider = factory(service, name)
+    elif scheme == "ephemeral":
+        provider = factory()
+    else:
+        provider = factory(rest)
+    return provider

@@ -1,0 +1,223 @@
+"""Everything that can be set, parsed once, with where each value came from.
+
+A setting comes from, in this order: an argument, the config file, a `TACITA_` variable, the home's recorded choice,
+the default. No other environment variable is ever read, so that no vendor's variable can reroute anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import platformdirs
+
+from tacita import _home
+from tacita.config.reading import expanded, read_config, refuse_literal_secrets, telemetry_off
+from tacita.errors import ConfigError
+from tacita.pipeline.prompt import Guidance
+from tacita.privacy.disclose import Terms
+from tacita.privacy.policy import PROFILES, Action, Policy
+
+DEFAULT_EMBEDDER = "local:minilm"
+
+
+_VARIABLES = {
+    "home": "TACITA_HOME",
+    "store": "TACITA_STORE",
+    "keys": "TACITA_KEYS",
+    "embedder": "TACITA_EMBEDDER",
+    "guard": "TACITA_GUARD",
+    "model": "TACITA_MODEL",
+    "reranker": "TACITA_RERANKER",
+}
+_CONFIG_VARIABLE = "TACITA_CONFIG"
+
+
+class Plugins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Third-party providers."""
+
+    allow: tuple[str, ...] = ()
+
+
+class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A guard profile with exceptions: by type, by channel, by tenant."""
+
+    profile: Literal["default", "strict", "clinical", "off"] = "default"
+    types: dict[str, Action] = {}
+    """By type of finding; `secret` and `pii` stand for all types of a class."""
+    channels: dict[str, dict[str, Action]] = {}
+    """By channel: user, assistant, system, tool or import."""
+    tenants: dict[str, dict[str, Action]] = {}
+    """By tenant: exceptions to `types`."""
+
+    def policy(self, tenant: str) -> Policy:
+        """As the guard takes it."""
+        base = PROFILES[self.profile]
+        types = {**base.types, **self.types, **self.tenants.get(tenant, {})}
+        return dataclasses.replace(base, types=types, channels=self.channels)
+
+
+class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What models elsewhere may be told."""
+
+    pii: Literal["pseudonymise", "mask", "keep", "block"] = "pseudonymise"
+    names: bool | None = None
+    """Whether speakers' names are replaced; by default only under the guard profile `strict`."""
+    purposes: tuple[str, ...] = ()
+    consent: Literal["assumed", "required"] = "assumed"
+
+    def terms(self, guard: str) -> Terms:
+        """The same as the disclosure flow takes it."""
+        names = guard == "strict" if self.names is None else self.names
+        return Terms(self.pii, names, self.purposes, self.consent)
+
+
+class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How facts are drawn from messages. The operator's, never a caller's."""
+
+    background: bool = False
+    """True: `add` returns when the messages are safe, and the facts follow."""
+    threads: int = 8
+    instructions: str = ""
+    categories: tuple[str, ...] = ()
+
+    def guidance(self) -> Guidance:
+        """What the prompt says beside our own instructions."""
+        return Guidance(self.instructions, self.categories)
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts of operations, to an endpoint of the operator's. Off unless turned on."""
+
+    enabled: bool = False
+    kind: Literal["posthog", "otel"] = "posthog"
+    endpoint: str | None = None
+    """PostHog-compatible, `https://...`."""
+    key: str | None = None
+    """Project key by reference: `env:NAME`."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set, parsed once. `origins` tells where each value came from."""
+
+    home: Path
+    tenant: str = "default"
+    store: str | None = None
+    ring: str | None = None
+    keys: str | None = None
+    embedder: str = DEFAULT_EMBEDDER
+    guard: Literal["default", "strict", "clinical", "off"] | GuardSettings = "default"
+    """What happens to secrets and personal data in what is added: see docs/how-to/guard.md."""
+    model: str | None = None
+    """Language model for facts, such as `openai:gpt-4.1-mini?key=env:OPENAI_API_KEY`."""
+    reranker: str | None = None
+    """`cross-encoder:FOLDER`, `rerank:MODEL?key=env:NAME`, or `model`: the language model orders the best hits."""
+    disclosure: Disclosure = Disclosure()
+    extraction: ExtractionSettings = ExtractionSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    cache_bytes: int = 1 << 30
+    plugins: Plugins = Plugins()
+    models_folder: Path | None = None
+    """Where `tacita models fetch` keeps models; default: `models` in the home."""
+    origins: dict[str, str] = {}
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        home: str | os.PathLike[str] | None = None,
+        config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> Settings:
+        """The effective settings. Raises ConfigError for unknown keys, wrong types and literal secrets."""
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for name, variable in _VARIABLES.items():
+            if os.environ.get(variable):
+                values[name], origins[name] = os.environ[variable], variable
+        config = config if config is not None else os.environ.get(_CONFIG_VARIABLE) or None
+        if config is not None:
+            described, source = read_config(config, [name for name in cls.__struct_fields__ if name != "origins"])
+            described = expanded(described, "")
+            values.update(described)
+            origins.update(dict.fromkeys(described, source))
+        if home is not None:
+            values["home"], origins["home"] = os.fspath(home), "argument"
+        if "home" not in values:
+            values["home"] = str(platformdirs.user_data_path("tacita"))
+        refuse_literal_secrets(values)
+        values["home"] = str(Path(values["home"]).expanduser().absolute())
+        try:
+            return msgspec.convert({**values, "origins": origins}, cls, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            # msgspec names the path and the types, not the value.
+            raise ConfigError(f"config: {error}") from None
+
+    @property
+    def guard_profile(self) -> str:
+        """Name of the guard profile."""
+        return self.guard if isinstance(self.guard, str) else self.guard.profile
+
+    def policy(self) -> Policy:
+        """What the guard does for this tenant. Raises ConfigError for a channel that there is none of."""
+        chosen = GuardSettings(self.guard) if isinstance(self.guard, str) else self.guard
+        unknown = chosen.channels.keys() - {"user", "assistant", "system", "tool", "import"}
+        if unknown:
+            raise ConfigError("guard.channels knows user, assistant, system, tool and import")
+        return chosen.policy(self.tenant)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def models(self) -> Path:
+        return self.models_folder or self.home / "models"
+
+    def explain(self) -> dict[str, dict[str, str]]:
+        """Each setting with its effective value and where that came from. Values are never secrets."""
+        recorded = _home.recorded_keys(self.home)
+        shown = {
+            "home": str(self.home),
+            "tenant": self.tenant,
+            "store": self.store or f"sqlite:{self.data / 'log.db'}",
+            "ring": self.ring or f"sqlite:{self.keys_folder / 'ring.db'}",
+            "keys": self.keys or recorded or "chosen at first use",
+            "embedder": self.embedder,
+            "guard": self.guard_profile,
+            "guard.types": _listed(self.policy().types),
+            "model": self.model or "none",
+            "reranker": self.reranker or "none",
+            "disclosure.pii": self.disclosure.pii,
+            "disclosure.names": str(self.disclosure.terms(self.guard_profile).names).lower(),
+            "disclosure.purposes": ", ".join(self.disclosure.purposes) or "any",
+            "disclosure.consent": self.disclosure.consent,
+            "extraction.background": str(self.extraction.background).lower(),
+            "extraction.categories": ", ".join(self.extraction.categories) or "any",
+            "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
+            "telemetry.endpoint": self.telemetry.endpoint or "none",
+            "cache_bytes": str(self.cache_bytes),
+            "plugins.allow": ", ".join(self.plugins.allow),
+        }
+        recorded_origin = {"keys": "recorded in home.json"} if recorded and not self.keys else {}
+        return {
+            name: {"value": value, "origin": self.origins.get(name.split(".")[0], recorded_origin.get(name, "default"))}
+            for name, value in shown.items()
+        }
+
+
+def _listed(types: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={action}" for name, action in sorted(types.items())) or "as the profile"
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError
