@@ -29,6 +29,7 @@ OVERHEAD = SALT_BYTES + COMMITMENT_BYTES + TAG_BYTES
 # Every seal draws a fresh 256-bit salt and derives its own key from it, so each key encrypts exactly once
 # and a constant nonce is safe. A random nonce under one key would bound the number of events instead.
 _NONCE = bytes(12)
+_SHA256 = SHA256()
 
 
 class SecretKey:
@@ -48,12 +49,12 @@ class SecretKey:
 
     def derive(self, info: bytes) -> SecretKey:
         """A sub-key bound to `info` (HKDF-SHA256, RFC 5869, no salt: the input is already uniform)."""
-        return SecretKey(HKDF(SHA256(), KEY_BYTES, None, info).derive(self._material))
+        return SecretKey(HKDF(_SHA256, KEY_BYTES, None, info).derive(self._material))
 
     def mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 of `data`, 32 bytes."""
         if self._hmac is None:
-            self._hmac = HMAC(self._material, SHA256())
+            self._hmac = HMAC(self._material, _SHA256)
         # A copy of a keyed state costs a third of keying anew, and every event needs two.
         state = self._hmac.copy()
         state.update(data)
@@ -107,7 +108,7 @@ def committed_seal(key: SecretKey, context: bytes, plaintext: bytes) -> bytes:
 
 def _seal_with_salt(key: SecretKey, context: bytes, plaintext: bytes, salt: bytes) -> bytes:
     """`committed_seal` with the salt chosen by the caller: for frozen test vectors, nothing else."""
-    keys = HKDF(SHA256(), 64, salt, context).derive(key._material)
+    keys = HKDF(_SHA256, 64, salt, context).derive(key._material)
     return b"".join((salt, keys[32:], AESGCM(keys[:32]).encrypt(_NONCE, plaintext, context)))
 
 
@@ -115,7 +116,7 @@ def committed_open(key: SecretKey, context: bytes, sealed: bytes) -> bytes:
     """The inverse of `committed_seal`. Raises WrongKey if key, context or bytes are not what was sealed."""
     if len(sealed) < OVERHEAD:
         raise WrongKey("sealed bytes are shorter than their envelope")
-    keys = HKDF(SHA256(), 64, sealed[:SALT_BYTES], context).derive(key._material)
+    keys = HKDF(_SHA256, 64, sealed[:SALT_BYTES], context).derive(key._material)
     # The commitment goes first: AES-GCM alone would let a chosen ciphertext open under two keys.
     if not hmac.compare_digest(keys[32:], sealed[SALT_BYTES : SALT_BYTES + COMMITMENT_BYTES]):
         raise WrongKey("the key or the context does not match what was sealed")

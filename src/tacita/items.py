@@ -47,7 +47,8 @@ class Trust(IntEnum):
     USER = 3
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True):
+# gc=False: values are trees and never part of a cycle; the collector need not walk thousands of them.
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all plaintext values: frozen, content-free repr, no pickling."""
 
     def to_dict(self) -> dict[str, Any]:

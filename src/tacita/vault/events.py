@@ -15,7 +15,8 @@ from tacita.errors import Tampered
 ITEM_ID_BYTES = 16
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+# gc=False: events are trees of plain values and never part of a cycle, and a bulk add makes thousands of them.
+class _Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
