@@ -92,13 +92,26 @@ HOSTILE = {
     "tokens": "token=ghp_ sk- xoxb- eyJ. ",
     "dates": "01/02/1990 born ",
 }
+DIFFERENT = {
+    "new passwords": "password=q{0:05x}Zr{0:x} ",
+    "new tokens": "api_token: '{0:08x}{0:08x}k{0:05d}' ",
+    "new mail": "u{0}@x{0}.de ",
+    "new phones": "+49 30 {0:07d} ",
+    "new addresses": "10.{0}.7.9 ",
+    "new words": "wörter{0} über ",
+}
+"""The same, but no two alike, so that nothing remembered helps."""
 
 
 def hostile() -> None:
     """The slowest of texts that are made of one piece, 64 KB each."""
     slowest = ("", 0.0)
-    for name, piece in HOSTILE.items():
-        text = (piece * (65_536 // len(piece) + 1))[:65_536]
+    texts = {name: (piece * (65_536 // len(piece) + 1))[:65_536] for name, piece in HOSTILE.items()}
+    texts |= {
+        name: "".join(piece.format(number % 251 if "addr" in name else number) for number in range(16_000))[:65_536]
+        for name, piece in DIFFERENT.items()
+    }
+    for name, text in texts.items():
         took = []
         for _ in range(3):
             start = time.perf_counter()

@@ -11,12 +11,12 @@ from typing import Final
 from tacita.privacy.entropy import entropy, is_placeholder
 
 ASSIGNMENT: Final = (
-    r"(?i)([a-z0-9_.\-]{0,60}(?:token|secret|key|passw(?:or)?d|passwd|passphrase|pwd|cred(?:ential)?s?|login|auth)"
+    r"(?i)(?P<name>[a-z0-9_.\-]{0,60}(?:token|secret|key|passw(?:or)?d|passwd|passphrase|pwd|cred(?:ential)?s?|login|auth)"
     r"[a-z0-9_.\-]{0,24})"
     r"[\"'\x60\]) \t\\]{0,12}(?:=|>|:{1,3}=?|\|\||\?=|,|\.=|\+=|\?)[\"'\x60 \t=>\\]{0,7}"
-    r"([^\s\"'\x60,;<>(){}\[\]]{4,300})"
+    r"(?P<value>[^\s\"'\x60,;<>(){}\[\]]{4,300})"
 )
-"""Group 1 is the name, group 2 the value."""
+"""Groups `name` and `value`."""
 
 SPOKEN: Final = (
     r"(?i)\b(?:password|passcode|passphrase|pin|pin code)\s+(?:is|was|to)\s*:?\s*[\"'\x60]?([^\s\"'\x60]{4,100})"
@@ -82,28 +82,33 @@ def name_strength(name: str) -> int:
     return 1 if not _SECRET.isdisjoint(words) and last not in _ABOUT else 0
 
 
-def is_secret(name: str, value: str) -> bool:
-    """Whether the value of something with this name is a secret."""
-    strength = name_strength(name)
-    if not strength or is_placeholder(value):
-        return False
-    bits, digits = entropy(value), len(_NUMBERED.findall(value))
+def is_secret(name: str, strength: int, value: str) -> bool:
+    """Whether the value of something with this name, of this `name_strength`, is a secret."""
+    return bool(strength) and _is_random(name, strength, value) and not is_placeholder(value)
+
+
+def _is_random(name: str, strength: int, value: str) -> bool:
     if strength == 3:
         # What has letters, dots and underscores alone is the name of something, not a secret.
         named = _IDENTIFIER.fullmatch(value) is not None or "passw" in value.lower()
-        return len(value) >= 6 and bits >= 2.2 and not named and "://" not in value
-    if not _RANDOM_CHARS.fullmatch(value) or "://" in value or value.count(".") > 4:
+        return len(value) >= 6 and not named and "://" not in value and entropy(value) >= 2.2
+    if "://" in value or not _RANDOM_CHARS.fullmatch(value) or value.count(".") > 4:
         return False
     if strength == 1:
-        return len(value) >= 20 and bits >= 3.5 and digits >= 2
+        return len(value) >= 20 and _digits(value) >= 2 and entropy(value) >= 3.5
     if value.isdigit():
-        return len(value) >= 15 and bits >= 2.2
-    if len(value) < 14 or bits < 2.9:
+        return len(value) >= 15 and entropy(value) >= 2.2
+    if len(value) < 14 or (len(value) < _SHORT and not any(vendor in name.lower() for vendor in _VENDORS)):
         return False
-    if len(value) < _SHORT and not any(vendor in name.lower() for vendor in _VENDORS):
-        return False
+    bits = entropy(value)
     # Words joined by underscores and dots are names, not secrets.
-    return digits >= 2 or (len(value) >= 20 and bits >= 3.7 and not value.islower() and "_" not in value)
+    return bits >= 2.9 and (
+        _digits(value) >= 2 or (len(value) >= 20 and bits >= 3.7 and not value.islower() and "_" not in value)
+    )
+
+
+def _digits(value: str) -> int:
+    return len(_NUMBERED.findall(value))
 
 
 def is_spoken_secret(value: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 
 from tacita.ports.detectors import Detector, checked_detect
 from tacita.privacy.findings import Finding, without_overlaps
+from tacita.privacy.matching import Text
 from tacita.privacy.personal import personal
 from tacita.privacy.secrets import secrets
 
@@ -43,4 +44,5 @@ def scan(text: str) -> list[Finding]:
     """Secrets and personal data with a form, in the order of the text, without overlaps."""
     if not _worth_a_look(text):
         return []
-    return without_overlaps([*secrets(text), *personal(text)])
+    searched = Text(text)
+    return without_overlaps([*secrets(searched), *personal(searched)])

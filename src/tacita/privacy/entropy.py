@@ -9,6 +9,7 @@ from typing import Final
 
 _RUN: Final = re.compile(r"(.)\1{5}|(?:xx|XX|\*\*|\.\.){2}|#{4}|abcdefghij", re.IGNORECASE)
 _TEMPLATE: Final = re.compile(r"[$%]\w*[{(]|(?:^|:)\$\w+(?:$|:)|\{\{|^%.*%$|^<.*>$|^\{.*\}$|^\[.*\]$|^`")
+_SHORT: Final = 256
 _WORDS: Final = (
     "example",
     "placeholder",
@@ -28,7 +29,9 @@ def entropy(text: str) -> float:
     if not text:
         return 0.0
     total = len(text)
-    return -sum(count / total * math.log2(count / total) for count in Counter(text).values())
+    # Counting with `str.count` takes a third of what a Counter takes for texts as short as secrets are.
+    counts = [text.count(char) for char in set(text)] if total < _SHORT else Counter(text).values()
+    return math.log2(total) - sum([count * math.log2(count) for count in counts if count > 1]) / total
 
 
 def is_placeholder(text: str, *, runs: bool = False) -> bool:

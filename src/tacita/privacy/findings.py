@@ -30,7 +30,7 @@ def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
     taken = bytearray(max((each.end for each in ordered), default=0))
     kept = []
     for one in ordered:
-        if not any(taken[one.start : one.end]):
+        if taken.find(1, one.start, one.end) < 0:
             taken[one.start : one.end] = b"\x01" * one.length
             kept.append(one)
     return sorted(kept, key=lambda each: each.start)

@@ -216,3 +216,10 @@ CONTEXTS: Final = (
         2.5,
     ),
 )
+
+AROUND: Final = (
+    r"(?i):AA|[a-h0-9]{32}-|[0-9]{15}|contribsys|sumo|://|authorization|curl|-H|--header|accountkey|sharedaccesskey|pwd="
+    r"|password="
+    r"|<add key"
+)
+"""Part of one of these stands in every context: one search instead of one for each."""

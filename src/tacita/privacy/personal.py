@@ -6,18 +6,22 @@ Names, health and other free text have no form; they are a plug-in's business.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-import re2
-
 from tacita.privacy import checksums
 from tacita.privacy.checksums import digits
 from tacita.privacy.findings import Finding
+from tacita.privacy.matching import Text, compile_pattern
 
 _TWO_GROUPS: Final = frozenset({(3, 4), (4, 4), (3, 6), (4, 6), (5, 5), (5, 6)})
 """Lengths of the parts of telephone numbers that are written in two."""
+_DIGITS: Final = re.compile(r"\d+")
+MOST: Final = 500
+LOOKS: Final = 1_000
+"""So many of one kind in one text are told apart."""
 
 
 class Pattern(NamedTuple):
@@ -79,7 +83,7 @@ def _phone(text: str) -> bool:
 
 
 def _groups(text: str) -> list[str]:
-    return "".join(char if char.isdigit() else " " for char in text.partition("x")[0]).split()
+    return _DIGITS.findall(text.partition("x")[0])
 
 
 def _alone(text: str, start: int, end: int) -> bool:
@@ -115,7 +119,7 @@ PATTERNS: Final = (
     Pattern("iban", r"\b[A-Za-z]{2}\d{2}[A-Za-z0-9]{11,30}\b", _iban),
     Pattern("iban", r"\b[A-Z]{2}\d{2}(?:[ -][A-Z0-9]{4}){2,7}(?:[ -][A-Z0-9]{1,3})?\b", _iban),
     Pattern("us-ssn", r"\b\d{3}-\d{2}-\d{4}\b", _ssn),
-    Pattern("ip-address", r"\b(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\b", _ip),
+    Pattern("ip-address", r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", _ip),
     Pattern("ip-address", r"(?:^|[\s(\[])((?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?:$|[\s)\],])", _ip),
     Pattern("mac-address", r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b"),
     Pattern("uk-nhs-number", r"(?i)\bnhs\b[^\d\n]{0,20}(\d{3}[ -]?\d{3}[ -]?\d{4})\b", _number(checksums.nhs)),
@@ -150,27 +154,48 @@ PATTERNS: Final = (
 )  # fmt: skip
 
 
+_NAMED: Final = re.compile(r"\(\?i:?\)?\\b|steuer")
+_NAMES: Final = (
+    r"(?i)nhs|steuer|bsn|burgerservicenummer|pesel|nif|contribuinte|sin|social insurance|passport|mrn|medical record"
+    r"|patient|born|birth|d\.?o\.?b"
+)
+"""One of these stands before whatever is known by its name only."""
+
+
 @cache
 def _compiled() -> list[tuple[Pattern, Any, Any]]:
+    """(pattern, compiled, what must match anywhere for it to be worth a search)."""
     return [
-        (pattern, re2.compile(pattern.pattern), re2.compile(pattern.needs) if pattern.needs else None)
+        (pattern, compile_pattern(pattern.pattern), compile_pattern(pattern.needs or _needed(pattern)))
         for pattern in PATTERNS
     ]
 
 
-def personal(text: str) -> Iterator[Finding]:
-    """Everything personal in a text that has a form; findings may overlap, those of rarer kinds come first."""
+def _needed(pattern: Pattern) -> str:
+    if pattern.type == "email":
+        return "@"
+    return _NAMES if _NAMED.match(pattern.pattern) else r"[0-9:]"
+
+
+def personal(searched: Text) -> Iterator[Finding]:
+    """Everything personal in a text that has a form; findings may overlap, those of rarer kinds come first.
+
+    Where one kind is found more than `MOST` times, or looked at more than `LOOKS` times, all that follows counts as
+    one finding of it: a text made to be slow is taken for the worst, in bounded time.
+    """
+    text = searched.text
+    # Many patterns need the same: a digit, or a name.
+    has = cache(searched.has)
     for pattern, compiled, needed in _compiled():
-        if needed is not None and needed.search(text) is None:
+        if not has(needed):
             continue
-        # A text made to be slow repeats itself.
-        known: dict[str, bool] = {}
-        group = 1 if compiled.groups else 0
-        for match in compiled.finditer(text):
-            start, end = match.span(group)
-            value = text[start:end]
-            holds = known.get(value)
-            if holds is None:
-                holds = known[value] = pattern.holds(value)
-            if holds and (not pattern.alone or _alone(text, start, end)):
+        # A text made to be slow repeats itself. What is remembered here ends with this call.
+        holds = cache(pattern.holds)
+        found = 0
+        for looks, (start, end) in enumerate(searched.spans(compiled, 1 if compiled.groups else 0)):
+            if found == MOST or looks == LOOKS:
+                yield Finding(pattern.type, "pii", start, len(text))
+                break
+            if holds(text[start:end]) and (not pattern.alone or _alone(text, start, end)):
+                found += 1
                 yield Finding(pattern.type, "pii", start, end)
