@@ -230,6 +230,20 @@ class AsyncMemory:
             self._memory.profile, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, renew=renew
         )
 
+    async def summary(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        renew: bool = False,
+    ) -> Item | None:
+        """A summary of the conversation in exactly this scope, each line resting on messages; None if there is none."""
+        return await self._run(
+            self._memory.summary, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, renew=renew
+        )
+
     async def quarantine(
         self,
         *,

@@ -19,7 +19,7 @@ from tacita.flows import forget, inspect, parse, portray, prompt, recall, rememb
 from tacita.flows.engine import Clock, Engine, system_clock, whole
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
-from tacita.flows.infer import combined, process
+from tacita.flows.infer import combined
 from tacita.flows.worker import Worker
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
@@ -104,6 +104,7 @@ class Memory:
                 model=self._parts.model,
                 terms=chosen.disclosure.terms(chosen.guard_profile),
                 guidance=chosen.extraction.guidance(),
+                renew_after=chosen.extraction.renew_after,
                 detectors=own,
                 reranker=self._parts.reranker,
                 clock=clock,
@@ -215,7 +216,7 @@ class Memory:
             self._worker.wake(self._principal, whole(scope))
             return structs.replace(added, extraction=Extraction(pending=len(added)))
         new = {parse_id(each.id) for each in added.results if each.event == "added"}
-        return structs.replace(added, extraction=process(self._engine, self._principal, scope, only=new))
+        return structs.replace(added, extraction=portray.draw(self._engine, self._principal, scope, only=new))
 
     def extract(
         self,
@@ -231,7 +232,7 @@ class Memory:
             InvalidInput: there is no language model.
         """
         scope = self._authorize(Permission.WRITE, "extract", _ids(user_id, agent_id, app_id, run_id))
-        return process(self._engine, self._principal, scope)
+        return portray.draw(self._engine, self._principal, scope)
 
     def profile(
         self,
@@ -256,7 +257,32 @@ class Memory:
         permission = Permission.WRITE if renew else Permission.READ
         scope = self._authorize(permission, "profile", _ids(user_id, agent_id, app_id, run_id))
         flow = portray.renew if renew else portray.current
-        return flow(self._engine, self._principal, scope)
+        return flow(self._engine, self._principal, scope, portray.PROFILE)
+
+    def summary(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        renew: bool = False,
+    ) -> Item | None:
+        """A summary of the conversation in exactly this scope, each line resting on messages; None if there is none.
+
+        It goes when a message that it rests on is deleted or expires, and untrusted messages never become part of it.
+
+        Args:
+            renew: have the language model write it anew from the latest messages and the summary that there is.
+
+        Raises:
+            InvalidInput: there is no language model to renew it with.
+            ModelError, AccessDenied: it could not be renewed; the earlier one stands.
+        """
+        permission = Permission.WRITE if renew else Permission.READ
+        scope = self._authorize(permission, "summary", _ids(user_id, agent_id, app_id, run_id))
+        flow = portray.renew if renew else portray.current
+        return flow(self._engine, self._principal, scope, portray.SUMMARY)
 
     def quarantine(
         self,
@@ -560,7 +586,7 @@ class Memory:
             for scope in subjects:
                 self._worker.wake(self._principal, scope)
             return structs.replace(report, extraction=Extraction(pending=report.added))
-        extractions = [process(self._engine, self._principal, scope) for scope in subjects]
+        extractions = [portray.draw(self._engine, self._principal, scope) for scope in subjects]
         return structs.replace(report, extraction=combined(extractions))
 
     def verify(

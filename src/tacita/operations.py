@@ -59,7 +59,7 @@ class ConsentRequest(Request, frozen=True, kw_only=True):
     models: bool | None = None
 
 
-class ProfileRequest(Request, frozen=True, kw_only=True):
+class PortraitRequest(Request, frozen=True, kw_only=True):
     renew: bool = False
 
 
@@ -132,7 +132,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         for operation in (
             _operation("add", AddRequest, Permission.WRITE, "keep messages"),
             _operation("extract", Request, Permission.WRITE, "draw facts from what is pending"),
-            _operation("profile", ProfileRequest, Permission.READ, "a short profile that rests on known facts"),
+            _operation("profile", PortraitRequest, Permission.READ, "a short profile that rests on known facts"),
+            _operation("summary", PortraitRequest, Permission.READ, "a summary of a conversation"),
             _operation("quarantine", Request, Permission.ADMIN, "what waits for somebody to look at it"),
             _operation("review", ReviewRequest, Permission.ADMIN, "approve or reject an item in quarantine"),
             _operation("consent", ConsentRequest, Permission.WRITE, "whether models elsewhere may be told"),

@@ -10,7 +10,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
@@ -84,6 +84,8 @@ class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     threads: int = 8
     instructions: str = ""
     categories: tuple[str, ...] = ()
+    renew_after: Annotated[int, msgspec.Meta(ge=0)] = 20
+    """A profile or summary that there is is written anew after so many new facts or messages; 0: only when asked for."""
 
     def guidance(self) -> Guidance:
         """What the prompt says beside our own instructions."""

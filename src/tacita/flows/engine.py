@@ -70,6 +70,7 @@ class Engine:
         model: LanguageModel | None = None,
         terms: Terms = DEFAULT_TERMS,
         guidance: Guidance = NO_GUIDANCE,
+        renew_after: int = 0,
         detectors: Sequence[Detector] = (),
         reranker: Reranker | RemoteReranker | LanguageModel | None = None,
         clock: Clock = system_clock,
@@ -84,6 +85,7 @@ class Engine:
         self.model = model
         self.terms = terms
         self.guidance = guidance
+        self.renew_after = renew_after
         self.reranker = reranker
         self.find_personal = scanner(detectors)
         self.clock = clock

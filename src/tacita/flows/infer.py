@@ -6,7 +6,7 @@ Pending work is part of the vault's own sealed log: it survives restarts, and fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -45,8 +45,10 @@ _MESSAGES: Final = 20
 _CHARS: Final = 12_000
 """One prompt holds at most so many messages, or characters of them."""
 _DERIVED: Final = (Kind.FACT, Kind.PROCEDURE)
-_TOGETHER: Final = 5
+_TOGETHER: Final = 10
 """Messages for which related facts are looked up at once."""
+_WORDS: Final = 32
+"""And the words that they are looked up with, beside their vectors."""
 _KNOWN: Final = 12
 """Known facts that a prompt shows."""
 
@@ -189,8 +191,9 @@ def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) ->
     best: dict[int, float] = {}
     for start in range(0, len(rows), _TOGETHER):
         few = rows[start : start + _TOGETHER]
-        text = " ".join(state.texts[row] for row in few)
-        query = prepare(text, _mean(state, few, model), model, None, state.index.names)
+        query = prepare(
+            _telling(state.texts[row] for row in few), _mean(state, few, model), model, None, state.index.names
+        )
         ranked = rank(state.index, query, allowed=allowed, top_k=_KNOWN)
         for found, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
             best[found] = max(score, best.get(found, 0.0))
@@ -199,6 +202,13 @@ def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) ->
         Known(state.ids[row], state.texts[row], _said_at(state, row), Trust(int(state.rows["trust"][row])))
         for row in chosen
     ]
+
+
+def _telling(texts: Iterable[str]) -> str:
+    """The longest words of some texts. Long ones are rare ones, and the time of a search grows with their number."""
+    return " ".join(
+        sorted({word for text in texts for word in text.split()}, key=lambda word: (-len(word), word))[:_WORDS]
+    )
 
 
 def _said_at(state: State, row: int) -> int:

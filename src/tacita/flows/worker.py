@@ -16,7 +16,7 @@ from typing import Final
 from tacita.access.principal import Principal
 from tacita.errors import TacitaError
 from tacita.flows.engine import Engine
-from tacita.flows.infer import process
+from tacita.flows.portray import draw
 from tacita.items import Scope
 
 THREADS: Final = 8
@@ -95,7 +95,7 @@ class Worker:
             principal, scope = work
             failed = True
             try:
-                failed = process(self._engine, principal, scope, stop=lambda: self._closing).failure is not None
+                failed = draw(self._engine, principal, scope, stop=lambda: self._closing).failure is not None
             except TacitaError as error:
                 log.error("facts cannot be drawn (%s)", error.code)
             finally:

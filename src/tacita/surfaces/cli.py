@@ -228,6 +228,19 @@ def profile(
 
 
 @app.command()
+def summary(
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Have the language model write it anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """A summary of the conversation of exactly these ids, which rests on its messages."""
+    _do("summary", as_json, renew=renew or None, **_ids(user, agent, app_id, run))
+
+
+@app.command()
 def consent(
     models: Annotated[
         bool | None, typer.Option("--models/--no-models", help="Whether models elsewhere may be told; none: ask.")

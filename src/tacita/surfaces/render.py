@@ -110,7 +110,7 @@ def _quarantine(data: Any, console: Console) -> None:
         console.print("nothing waits")
 
 
-def _profile(data: Any, console: Console) -> None:
+def _portrait(data: Any, console: Console) -> None:
     console.print(Text(data["text"]) if data else "there is none; --renew writes one")
 
 
@@ -195,5 +195,6 @@ _PEOPLE = {
     "egress": _egress,
     "extract": _extraction,
     "quarantine": _quarantine,
-    "profile": _profile,
+    "profile": _portrait,
+    "summary": _portrait,
 }
