@@ -31,7 +31,9 @@ PAGES: dict[str, tuple[str, str, list[str]]] = {
     "settings.md": (
         "Settings",
         "What a config file or a dict for `Memory.from_config` may hold, and who goes first.",
-        ["config.settings:Settings,GuardSettings,Disclosure,ExtractionSettings,TelemetrySettings,Plugins"],
+        [
+            "config.settings:Settings,GuardSettings,Disclosure,ExtractionSettings,ImageSettings,TelemetrySettings,Plugins"
+        ],
     ),
     "ports.md": (
         "Ports",

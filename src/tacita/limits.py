@@ -13,6 +13,9 @@ TEXT_BYTES: Final = 1_048_576
 METADATA_BYTES: Final = 16_384
 """Largest metadata of one item, in bytes of JSON."""
 
+PICTURE_BYTES: Final = 5_242_880
+"""Largest picture that is described, in bytes."""
+
 METADATA_DEPTH: Final = 8
 METADATA_KEYS: Final = 128
 

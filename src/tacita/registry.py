@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "credentials"]
+Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials"]
 
 _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
@@ -45,6 +45,7 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
         "cross-encoder": "tacita.models.cross_encoder:open_cross_encoder",
         "rerank": "tacita.models.remote.rerank:open_reranker",
     },
+    "pictures": {"https": "tacita.models.pictures:AllowedHosts"},
     "credentials": {"keyring": "tacita.keys.oskeyring:read_credential"},
 }
 

@@ -280,3 +280,11 @@ def test_async_memory_does_the_same(home: Path) -> None:
             return [hit.text for hit in await memory.search("very last", user_id="ana", top_k=1)]
 
     assert asyncio.run(talk()) == ["very last"]
+
+
+def test_an_update_of_one_part_keeps_the_labels_of_the_other(tmp_path: Path) -> None:
+    with Memory(tmp_path / "home", embedder="none") as memory:
+        item = memory.add("mail ana@example.org", user_id="ana").ids[0]
+        assert memory.update(item, user_id="ana", metadata={"call": "+49 30 1234567"}).labels == ("email", "phone")
+        assert memory.update(item, "nothing here", user_id="ana").labels == ("phone",)
+        assert memory.update(item, "nothing", user_id="ana", metadata={}).labels == ()

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tacita import registry
-from tacita.config.providers import build_embedder, build_model, build_reranker
+from tacita.config.providers import build_embedder, build_model, build_reranker, build_vision
 from tacita.config.settings import Settings
-from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 
 
 def egress(settings: Settings, *, embedder: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
@@ -23,7 +23,8 @@ def egress(settings: Settings, *, embedder: str | None = None, model: str | None
     found = build_embedder(settings, uri, owned) if remote else None
     described = build_model(settings, model, owned)
     local = registry.split(settings.reranker or "")[0] == "cross-encoder"
-    return manifest(settings, found, described, None if local else build_reranker(settings, described, owned))
+    reranker = None if local else build_reranker(settings, described, owned)
+    return manifest(settings, found, described, reranker, *build_vision(settings, described, owned))
 
 
 def manifest(
@@ -31,6 +32,8 @@ def manifest(
     embedder: Embedder | RemoteEmbedder | None,
     model: LanguageModel | None,
     reranker: Reranker | RemoteReranker | LanguageModel | None,
+    vision: LanguageModel | None = None,
+    pictures: PictureSource | None = None,
 ) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     told = f"personal data: {settings.disclosure.pii}; secrets: masked"
@@ -44,6 +47,13 @@ def manifest(
     if isinstance(reranker, RemoteReranker | LanguageModel):
         what = "queries and the texts that they find"
         entries += [_entry("reranker", reranker.name, host, what, told) for host in reranker.hosts]
+    if vision is not None:
+        seen = "pictures in messages of an add with infer"
+        hosts = vision.hosts or ("a function in this process",)
+        entries += [_entry("images", vision.name, host, seen, "as they are: no policy sees them") for host in hosts]
+    if pictures is not None:
+        asked = "requests for pictures that messages name"
+        entries += [_entry("images", "https", host, asked, "no content, no ids") for host in pictures.hosts]
     if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
         host = urlsplit(settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))

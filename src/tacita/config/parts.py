@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
 from tacita.config.egress import manifest
-from tacita.config.providers import build_embedder, build_file, build_keys, build_model, build_reranker
+from tacita.config.providers import build_embedder, build_file, build_keys, build_model, build_reranker, build_vision
 from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, CryptoError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
 
 
@@ -31,6 +31,8 @@ class Parts:
     embedder: Embedder | RemoteEmbedder | None
     model: LanguageModel | None = None
     reranker: Reranker | RemoteReranker | LanguageModel | None = None
+    vision: LanguageModel | None = None
+    pictures: PictureSource | None = None
     owned: tuple[Callable[[], None], ...] = field(default=())
 
     def close(self) -> None:
@@ -59,7 +61,7 @@ class Parts:
             "guard": self.settings.guard_profile,
             "model": "none" if self.model is None else self.model.name,
             "reranker": "none" if self.reranker is None else self.reranker.name,
-            "egress": manifest(self.settings, self.embedder, self.model, self.reranker),
+            "egress": manifest(self.settings, self.embedder, self.model, self.reranker, self.vision, self.pictures),
         }
 
 
@@ -107,6 +109,7 @@ def build(
             opened_embedder,
             opened_model,
             opened_reranker,
+            *build_vision(settings, opened_model, owned),
             tuple(reversed(owned)),
         )
         self_test(parts)

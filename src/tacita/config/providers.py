@@ -12,7 +12,7 @@ from tacita.config.reading import read_reference, secrets_of
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError
 from tacita.ports.keys import KeyProvider
-from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 
 
 def build_file(
@@ -94,6 +94,22 @@ def build_reranker(
     owned.append(opened.close)
     remote: RemoteReranker = opened
     return remote
+
+
+def build_vision(
+    settings: Settings, model: LanguageModel | None, owned: list[Callable[[], None]]
+) -> tuple[LanguageModel | None, PictureSource | None]:
+    """Who describes pictures and who fetches them, if anybody does."""
+    chosen = settings.images
+    if not chosen.describe:
+        if chosen.model or chosen.hosts:
+            raise ConfigError("images.model and images.hosts do nothing without images.describe = true")
+        return None, None
+    seeing = build_model(settings, chosen.model, owned) if chosen.model else model
+    if seeing is None:
+        raise ConfigError("images.describe needs a language model: set model or images.model")
+    fetcher: PictureSource = registry.lookup("pictures", "https")(chosen.hosts)
+    return seeing, fetcher
 
 
 def build_keys(

@@ -70,10 +70,9 @@ class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purposes: tuple[str, ...] = ()
     consent: Literal["assumed", "required"] = "assumed"
 
-    def terms(self, guard: str) -> Terms:
-        """The same as the disclosure flow takes it."""
-        names = guard == "strict" if self.names is None else self.names
-        return Terms(self.pii, names, self.purposes, self.consent)
+    def hides_names(self, guard: str) -> bool:
+        """Whether names are replaced, given the guard profile."""
+        return guard == "strict" if self.names is None else self.names
 
 
 class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +89,17 @@ class ExtractionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     def guidance(self) -> Guidance:
         """What the prompt says beside our own instructions."""
         return Guidance(self.instructions, self.categories)
+
+
+class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pictures that messages name. Neither fetched nor told unless turned on: no policy sees what is on them."""
+
+    describe: bool = False
+    """True: an add with `infer` has a model describe them."""
+    model: str | None = None
+    """Another model than the one for facts."""
+    hosts: tuple[str, ...] = ()
+    """The only hosts from which a picture's address is fetched, over TLS, never from a private network."""
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +130,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """`cross-encoder:FOLDER`, `rerank:MODEL?key=env:NAME`, or `model`: the language model orders the best hits."""
     disclosure: Disclosure = Disclosure()
     extraction: ExtractionSettings = ExtractionSettings()
+    images: ImageSettings = ImageSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
@@ -171,6 +182,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ConfigError("guard.channels knows user, assistant, system, tool and import")
         return chosen.policy(self.tenant)
 
+    def terms(self) -> Terms:
+        """What the disclosure flow lets out."""
+        told = self.disclosure
+        return Terms(
+            told.pii, told.hides_names(self.guard_profile), told.purposes, told.consent, pictures=self.images.describe
+        )
+
     @property
     def data(self) -> Path:
         return self.home / "data"
@@ -198,11 +216,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "model": self.model or "none",
             "reranker": self.reranker or "none",
             "disclosure.pii": self.disclosure.pii,
-            "disclosure.names": str(self.disclosure.terms(self.guard_profile).names).lower(),
+            "disclosure.names": str(self.terms().names).lower(),
             "disclosure.purposes": ", ".join(self.disclosure.purposes) or "any",
             "disclosure.consent": self.disclosure.consent,
             "extraction.background": str(self.extraction.background).lower(),
             "extraction.categories": ", ".join(self.extraction.categories) or "any",
+            "images.describe": str(self.images.describe).lower(),
+            "images.model": self.images.model or "as model",
+            "images.hosts": ", ".join(self.images.hosts) or "none",
             "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
             "telemetry.endpoint": self.telemetry.endpoint or "none",
             "cache_bytes": str(self.cache_bytes),

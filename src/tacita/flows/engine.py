@@ -15,7 +15,7 @@ from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
 from tacita.ports.detectors import Detector
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
-from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.privacy.detect import scanner
 from tacita.privacy.disclose import DEFAULT_TERMS, Terms
 from tacita.privacy.policy import Policy
@@ -72,6 +72,8 @@ class Engine:
         guidance: Guidance = NO_GUIDANCE,
         renew_after: int = 0,
         detectors: Sequence[Detector] = (),
+        vision: LanguageModel | None = None,
+        pictures: PictureSource | None = None,
         reranker: Reranker | RemoteReranker | LanguageModel | None = None,
         clock: Clock = system_clock,
     ) -> None:
@@ -87,6 +89,8 @@ class Engine:
         self.guidance = guidance
         self.renew_after = renew_after
         self.reranker = reranker
+        self.vision = vision
+        self.pictures = pictures
         self.find_personal = scanner(detectors)
         self.clock = clock
         self.keys = Keys(ring, provider)

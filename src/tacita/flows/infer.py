@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
-from tacita.errors import ConfigError, InvalidInput, TacitaError
+from tacita.errors import ConfigError, InvalidInput, ProviderError, TacitaError
 from tacita.flows.engine import Engine, State, Vault, moment, whole
 from tacita.flows.ids import format_id, new_id
 from tacita.flows.recall import select
 from tacita.flows.remember import embed
+from tacita.flows.see import describe
 from tacita.flows.telling import pseudonyms_of, tell
 from tacita.hazmat import random_bytes
 from tacita.items import Derived, DerivedEvent, Extraction, Kind, Message, Scope, Trust
@@ -104,8 +105,11 @@ def process(
         if work is None:
             break
         tried.update(work.ids)
+        asking = replace(principal, purpose=work.purpose)
         try:
-            made, lost = _draw(engine, replace(principal, purpose=work.purpose), vault, work)
+            seen, unseen = _see(engine, asking, vault, scope, work)
+            made, lost = _draw(engine, asking, vault, work)
+            made, lost = seen + made, unseen + lost
         except ConfigError as error:
             # A missing key or a refused one: no fault of these messages, so no attempt is counted.
             failure, reason = error.code, str(error)
@@ -122,6 +126,18 @@ def process(
     with vault.lock:
         pending = len(vault.state.rare.pending)
     return Extraction(facts=tuple(facts), dropped=dict(dropped), pending=pending, failure=failure, reason=reason)
+
+
+def _see(
+    engine: Engine, principal: Principal, vault: Vault, scope: Scope, work: _Work
+) -> tuple[list[Derived], Counter[str]]:
+    """The pictures of these messages. Facts wait for them, but not for ever: in the last attempt they go on without."""
+    try:
+        return describe(engine, principal, vault, scope.tenant, work.ids)
+    except ProviderError:
+        if work.attempts < ATTEMPTS:
+            raise
+        return [], Counter(picture_failed=1)
 
 
 def combined(extractions: Sequence[Extraction]) -> Extraction:
@@ -233,7 +249,11 @@ def _draw(engine: Engine, principal: Principal, vault: Vault, work: _Work) -> tu
     model = engine.model
     assert model is not None
     stand_ins = pseudonyms_of(engine, vault.keys.vault_id)
-    sources, known = list(work.sources.items()), list(work.known.items())
+    # A message that is a picture and nothing else says no words.
+    sources = [(label, source) for label, source in work.sources.items() if source.text.strip()]
+    known = list(work.known.items())
+    if not sources:
+        return _append(engine, principal, vault, work, [], Counter(), readable=True), Counter()
     boundary = random_bytes(12).hex()
 
     def compose(told: Sequence[str]) -> str:

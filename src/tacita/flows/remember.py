@@ -18,6 +18,7 @@ from tacita.flows.recall import item_at, row_of
 from tacita.flows.telling import embedded, pseudonyms_of
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
+from tacita.pipeline.pictures import references
 from tacita.privacy.injection import signs, suspicious
 from tacita.privacy.policy import Guarded, Policy, guard
 from tacita.retrieval.segment import SHORTEST, message_text, segments
@@ -65,7 +66,7 @@ def add(
     expiry = None if expires_at is None else microseconds(expires_at)
     if expiry is not None and expiry <= engine.clock():
         raise InvalidInput("expires_at must lie in the future")
-    guarded = [_guarded(engine, scope, number, message, channel) for number, message in enumerate(messages)]
+    guarded = [guarded_message(engine, scope, number, message, channel) for number, message in enumerate(messages)]
     messages = [message for message, _, _ in guarded]
     vault = engine.vaults.get(scope.tenant, subject_of(scope))
     tags = [_tags(vault.keys, message) for message in messages]
@@ -94,13 +95,13 @@ def add(
             record = _record(
                 ids[number], scope, message, embeddings[number], now, expiry, tag, channel, guarded[number][1]
             )
-            record = _held(engine.policy, record, now, by_policy=guarded[number][2])
+            record = held_back(engine.policy, record, now, by_policy=guarded[number][2])
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
             results.append(Added(id=format_id(record.id), event="added" if record.held is None else "quarantined"))
         written: list[Event] = [*events]
-        asked = tuple(event.item.id for event in events if _tells(event.item))
+        asked = tuple(event.item.id for event in events if _tells(engine, event.item))
         if extract and asked:
             written.append(ExtractionRequested(at=now, actor=principal.actor, purpose=principal.purpose, ids=asked))
         return Change(AddResult(results=tuple(results)), written)
@@ -108,12 +109,13 @@ def add(
     return vault.transact(decide)
 
 
-def _tells(item: ItemRecord) -> bool:
+def _tells(engine: Engine, item: ItemRecord) -> bool:
     """Whether facts may stand in it: the host's own instructions are none about anybody."""
-    return item.role not in ("system", "developer") and item.held is None and bool(item.text.strip())
+    says = bool(item.text.strip()) or (engine.vision is not None and bool(references(item.attachments)))
+    return says and item.role not in ("system", "developer") and item.held is None
 
 
-def _held(policy: Policy, record: ItemRecord, now: int, *, by_policy: bool) -> ItemRecord:
+def held_back(policy: Policy, record: ItemRecord, now: int, *, by_policy: bool) -> ItemRecord:
     """The record, in quarantine if the policy says so, or if its channel is not trusted and it wants to instruct."""
     ends = now + QUARANTINE
     expiry = ends if record.expires_at is None else min(ends, record.expires_at)
@@ -144,7 +146,8 @@ def update(
     with vault.lock:
         item = item_at(vault.state, row_of(vault.state, scope, item_id))
     message = Message(role=item.role, text=text or "", name=item.name, metadata=metadata or {})
-    message, labels, held = _guarded(engine, scope, 0, message, item.channel)
+    message, found, held = guarded_message(engine, scope, 0, message, item.channel)
+    labels = tuple(sorted({*found, *_staying(engine, item, text, metadata)}))
     if held or _instructs(engine.policy, item.trust, message.text):
         # Into quarantine it cannot go: its older version has been read already.
         raise Blocked("the guard would hold this text for a review; add it as an item of its own instead")
@@ -154,9 +157,9 @@ def update(
     def decide(state: State) -> Change[None]:
         row = row_of(state, scope, item_id)
         record = _current_record(vault, state, row)
-        changes: dict[str, Any] = {"idempotency": None, "fingerprint": None}
+        changes: dict[str, Any] = {"idempotency": None, "fingerprint": None, "labels": labels}
         if text is not None:
-            changes |= {"text": message.text, "embedding": embedding, "labels": labels}
+            changes |= {"text": message.text, "embedding": embedding}
         if metadata is not None:
             changes["metadata"] = message.metadata
         item = msgspec.structs.replace(record, **changes)
@@ -165,6 +168,15 @@ def update(
     vault.transact(decide)
     with vault.lock:
         return item_at(vault.state, row_of(vault.state, scope, item_id))
+
+
+def _staying(engine: Engine, item: Item, text: str | None, metadata: Metadata | None) -> set[str]:
+    """Labels for the part of an item that an update does not give."""
+    if text is None:
+        return set(item.labels)
+    if metadata is None and item.metadata:
+        return {one.type for one in engine.find_personal(msgspec.json.encode(item.metadata).decode())}
+    return set()
 
 
 def reembed(
@@ -266,7 +278,7 @@ def _record(
     )
 
 
-def _guarded(
+def guarded_message(
     engine: Engine, scope: Scope, number: int, message: Message, channel: str | None
 ) -> tuple[Message, tuple[str, ...], bool]:
     """The message as the policy lets it pass, metadata included, the types that were found, and whether it is held."""

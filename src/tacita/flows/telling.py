@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
-from tacita.disclosed import Disclosed
+from tacita.disclosed import Disclosed, Picture
 from tacita.errors import ConfigError
 from tacita.flows.engine import Engine, State, Vault, subject_of
 from tacita.items import Scope
@@ -35,6 +35,7 @@ def tell(
     pseudonyms: Pseudonyms,
     instructions: str = "",
     compose: Callable[[Sequence[str]], str] | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> Disclosed:
     """`privacy.disclose` for one vault. The audit entry is on disk before this returns.
 
@@ -65,6 +66,7 @@ def tell(
         audit=audit,
         compose=compose,
         find=engine.find_personal,
+        pictures=pictures,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tacita.disclosed import Disclosed
+from tacita.errors import ConfigError
 
 
 class CalledModel:
@@ -17,6 +18,8 @@ class CalledModel:
         self.name = f"function:{getattr(function, '__name__', type(function).__name__)}"[:128]
 
     def complete(self, prompt: Disclosed, /) -> str:
-        """What the function answers."""
+        """What the function answers. Raises ConfigError for pictures."""
+        if prompt.pictures:
+            raise ConfigError("a function of texts cannot see pictures; name a model with images.model")
         (data,) = prompt.texts
         return self._function(prompt.instructions, data)

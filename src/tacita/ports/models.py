@@ -111,6 +111,18 @@ class LanguageModel(Protocol):
 
 
 @runtime_checkable
+class PictureSource(Protocol):
+    """Gets the pictures that messages name by their address."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host that it may contact."""
+
+    def fetch(self, url: str, /) -> bytes:
+        """The bytes at an address. Raises AccessDenied for one that is not allowed, ModelError when it cannot be got."""
+
+
+@runtime_checkable
 class Reranker(Protocol):
     """Reads a question and a text together and says how well they fit. Runs in this process."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tacita.disclosed import Disclosed
+from tacita.disclosed import Disclosed, Picture
 from tacita.errors import AccessDenied, Blocked
 from tacita.privacy.detect import scan
 from tacita.privacy.findings import Finding
@@ -28,6 +28,8 @@ class Terms:
     """Purposes for which texts may leave; empty allows all, and a request without a purpose."""
     consent: Literal["assumed", "required"] = "assumed"
     """Whether a subject's recorded consent is needed. A withdrawn one is respected in either case."""
+    pictures: bool = False
+    """Whether pictures may leave. No policy can see what is on them."""
 
 
 DEFAULT_TERMS: Final = Terms()
@@ -57,18 +59,21 @@ def disclose(
     audit: Callable[[str, str, int], None],
     compose: Callable[[Sequence[str]], str] | None = None,
     find: Callable[[str], Sequence[Finding]] = scan,
+    pictures: Sequence[Picture] = (),
 ) -> Disclosed:
-    """The texts as this provider may see them.
+    """The texts, and pictures as they are, as this provider may see them.
 
     Args:
         compose: makes one text of the prepared ones: labels and fences of ours, which no policy must touch.
-        audit: writes (operation, outcome, number of texts) durably; what it raises stops the disclosure.
+        audit: writes (operation, outcome, number of texts and pictures) durably; what it raises stops the disclosure.
 
     Raises:
-        AccessDenied: the purpose is not allowed, or consent is missing or withdrawn. Audited.
+        AccessDenied: the purpose or pictures are not allowed, or consent is missing or withdrawn. Audited.
         Blocked: a text holds what the policy lets no model see. Audited.
     """
     refusal = _refusal(request, terms)
+    if pictures and not terms.pictures:
+        refusal = "pictures may not be told: no policy can see what is on them; see docs/how-to/facts.md"
     if refusal is not None:
         audit(request.operation, "denied", 0)
         raise AccessDenied(refusal)
@@ -77,9 +82,9 @@ def disclose(
     except Blocked:
         audit(request.operation, "blocked", 0)
         raise
-    audit(request.operation, "ok", len(prepared))
+    audit(request.operation, "ok", len(prepared) + len(pictures))
     told = prepared if compose is None else (compose(prepared),)
-    return Disclosed(request.provider, request.purpose, instructions, told)
+    return Disclosed(request.provider, request.purpose, instructions, told, tuple(pictures))
 
 
 def _refusal(request: Request, terms: Terms) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from threading import Lock
 
-from tacita.disclosed import Disclosed
+from tacita.disclosed import Disclosed, Picture
 from tacita.errors import ModelError
 
 
@@ -26,6 +26,8 @@ class ScriptedModel:
         self.hosts = hosts
         self.told: list[tuple[str, str]] = []
         """(instructions, data) of every call, oldest first."""
+        self.seen: list[tuple[Picture, ...]] = []
+        """The pictures of every call."""
 
     def complete(self, prompt: Disclosed, /) -> str:
         """The next answer. Raises ModelError when the script is over."""
@@ -34,6 +36,7 @@ class ScriptedModel:
         (data,) = prompt.texts
         with self._lock:
             self.told.append((prompt.instructions, data))
+            self.seen.append(prompt.pictures)
             answer: str | Exception | None = None if self._function is not None else next(self._answers, None)
         if self._function is not None:
             return self._function(prompt.instructions, data)

@@ -133,10 +133,12 @@ class RemoteModel(Remote):
 
         async def ask(client: Any) -> str:
             from pydantic_ai.direct import model_request
-            from pydantic_ai.messages import ModelRequest, TextPart, UserPromptPart
+            from pydantic_ai.messages import BinaryContent, ModelRequest, TextPart, UserPromptPart
             from pydantic_ai.settings import ModelSettings
 
-            request = ModelRequest(parts=[UserPromptPart(content=data)], instructions=prompt.instructions)
+            seen = [BinaryContent(data=each.data, media_type=each.media_type) for each in prompt.pictures]
+            part = UserPromptPart(content=[data, *seen] if seen else data)
+            request = ModelRequest(parts=[part], instructions=prompt.instructions)
             response = await model_request(
                 client,
                 [request],
