@@ -30,9 +30,12 @@ from tacita.items import (
     ImportReport,
     Item,
     Page,
+    Proof,
     Quarantined,
+    Restrictions,
     SearchResult,
     Stats,
+    SweepReport,
     VerifyReport,
 )
 from tacita.memory import Memory
@@ -341,6 +344,66 @@ class AsyncMemory:
     ) -> EraseReceipt:
         """Erase a subject: its key is destroyed, its rows are dropped. Names exactly one id, the subject's."""
         return await self._run(self._memory.erase, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
+
+    async def purge(
+        self,
+        origin: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> DeleteReceipt | None:
+        """Remove all that came through one channel, and everything that was made of it; None if nothing did."""
+        return await self._run(
+            self._memory.purge, origin, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
+        )
+
+    async def hold(
+        self,
+        on: bool | None = None,
+        *,
+        reason: str | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Restrictions:
+        """Begin or end a legal hold of a subject: while it lasts nothing of it is deleted, purged, erased or expires."""
+        return await self._run(
+            self._memory.hold, on, reason=reason, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
+        )
+
+    async def freeze(
+        self,
+        on: bool | None = None,
+        *,
+        reason: str | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Restrictions:
+        """Begin or end a freeze of a subject: what is kept stays, and is neither read nor told to a model."""
+        return await self._run(
+            self._memory.freeze, on, reason=reason, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
+        )
+
+    async def sweep(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> SweepReport:
+        """Delete everything whose time is over, in every vault. Expiry also happens whenever a vault is used."""
+        return await self._run(self._memory.sweep, progress=progress)
+
+    async def receipt_key(self) -> str:
+        """The public key with which receipts of this home can be checked anywhere: 64 hex digits."""
+        return await self._run(self._memory.receipt_key)
+
+    async def verify_receipt(self, proof: Proof | Mapping[str, Any]) -> dict[str, Any]:
+        """What a receipt's `proof` says, if this home signed it."""
+        return await self._run(self._memory.verify_receipt, proof)
+
+    def audit(self) -> AsyncIterator[dict[str, Any]]:
+        """Every audit entry of this tenant, writes included, in order of time: who, what, when, why, how many."""
+        return self._stream(self._memory.audit)
 
     async def search(
         self,

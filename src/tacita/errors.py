@@ -50,6 +50,12 @@ class AccessDenied(CallerError):
     code = "access_denied"
 
 
+class Held(CallerError):
+    """A legal hold keeps this from being deleted, or a freeze keeps it from being read."""
+
+    code = "held"
+
+
 class Blocked(CallerError):
     """A policy refuses the content."""
 

@@ -10,7 +10,8 @@ import hmac
 import os
 from typing import Any, NoReturn
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -130,3 +131,33 @@ def stretch_passphrase(passphrase: bytes, salt: bytes, *, memory_kib: int, itera
     """Argon2id (RFC 9106) of a passphrase. `memory_kib` is the cost in KiB of RAM."""
     kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory_kib)
     return SecretKey(kdf.derive(passphrase))
+
+
+class SigningKey:
+    """An Ed25519 key (RFC 8032) made from a secret: the same secret gives the same key."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, secret: SecretKey) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(secret._material)
+        self.public = self._key.public_key().public_bytes_raw()
+        """32 bytes that anybody may have."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature of `data`, 64 bytes."""
+        return self._key.sign(data)
+
+    def __repr__(self) -> str:
+        return "<SigningKey>"
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a SigningKey cannot be pickled or copied")
+
+
+def signed_by(public: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether `signature` is that of `data` under a public key. False for anything that is no key or no signature."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

@@ -388,6 +388,20 @@ class Page(Value, frozen=True, kw_only=True):
         return len(self.items)
 
 
+class Proof(Value, frozen=True, kw_only=True):
+    """A signed statement of what a deletion found and left. It holds pseudonyms and counts, nothing personal."""
+
+    payload: str
+    """JSON: kind, vault, ids, counts per place before and after, time, public key."""
+    signature: str
+    """Ed25519 over the payload, hex."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The payload's fields."""
+        return msgspec.json.decode(self.payload, type=dict[str, Any])
+
+
 class DeleteReceipt(Value, frozen=True, kw_only=True):
     """Counts of what a deletion removed. Raised as an error instead when they do not match."""
 
@@ -395,6 +409,7 @@ class DeleteReceipt(Value, frozen=True, kw_only=True):
     events_purged: int
     snapshot_parts_dropped: int
     at: datetime
+    proof: Proof
 
 
 class EraseReceipt(Value, frozen=True, kw_only=True):
@@ -406,6 +421,24 @@ class EraseReceipt(Value, frozen=True, kw_only=True):
     items: int | None
     """Items that the vault held; None if it could not be opened any more."""
     at: datetime
+    proof: Proof
+
+
+class SweepReport(Value, frozen=True, kw_only=True):
+    """What a sweep over all vaults came to."""
+
+    vaults: int
+    deleted: int
+    """Items whose time was over."""
+    held: int
+    """Vaults that keep such items because of a legal hold."""
+
+
+class Restrictions(Value, frozen=True, kw_only=True):
+    """Whether a subject is under a legal hold or frozen, and why."""
+
+    hold: str | None
+    freeze: str | None
 
 
 class ImportReport(Value, frozen=True, kw_only=True):

@@ -19,6 +19,9 @@ PICTURE_BYTES: Final = 5_242_880
 METADATA_DEPTH: Final = 8
 METADATA_KEYS: Final = 128
 
+REASON_CHARS: Final = 500
+"""Longest reason of a hold or a freeze."""
+
 NAME_CHARS: Final = 256
 """Longest speaker name, in characters."""
 

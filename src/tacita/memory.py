@@ -15,7 +15,7 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
-from tacita.flows import forget, inspect, parse, portray, prompt, recall, remember, review, telling
+from tacita.flows import forget, inspect, parse, portray, prompt, recall, receipts, remember, review, telling
 from tacita.flows.engine import Clock, Engine, system_clock, whole
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
@@ -32,10 +32,13 @@ from tacita.items import (
     ImportReport,
     Item,
     Page,
+    Proof,
     Quarantined,
+    Restrictions,
     Scope,
     SearchResult,
     Stats,
+    SweepReport,
     VerifyReport,
 )
 from tacita.ports.detectors import Detector, checked_detectors
@@ -107,6 +110,7 @@ class Memory:
                 pictures=self._parts.pictures,
                 guidance=chosen.extraction.guidance(),
                 renew_after=chosen.extraction.renew_after,
+                retention=chosen.retained(),
                 detectors=own,
                 reranker=self._parts.reranker,
                 clock=clock,
@@ -385,6 +389,7 @@ class Memory:
 
         Raises:
             NotFound: the scope holds no such item.
+            Held: the subject is under a legal hold.
             StoreError: some of it is still stored.
         """
         scope = self._authorize(Permission.DELETE, "delete", _ids(user_id, agent_id, app_id, run_id))
@@ -402,11 +407,108 @@ class Memory:
 
         Raises:
             InvalidInput: more than one id is given: erasing is all or nothing, labels do not narrow it.
+            Held: the subject is under a legal hold.
         """
         scope = self._authorize(Permission.ERASE, "erase", _ids(user_id, agent_id, app_id, run_id))
         if len(scope.ids) > 1:
             raise InvalidInput("erase takes exactly one id: it erases a whole subject, labels do not narrow it")
         return forget.erase(self._engine, self._principal, scope)
+
+    def purge(
+        self,
+        origin: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> DeleteReceipt | None:
+        """Remove all that came through one channel, and everything that was made of it; None if nothing did.
+
+        Args:
+            origin: as items say it in `channel`: `tool:web`, `import`, `assistant`, `picture`, ...
+
+        Raises:
+            Held: the subject is under a legal hold.
+            StoreError: some of it is still stored.
+        """
+        scope = self._authorize(Permission.DELETE, "purge", _ids(user_id, agent_id, app_id, run_id))
+        return forget.purge_origin(self._engine, self._principal, scope, parse.check_text(origin))
+
+    def hold(
+        self,
+        on: bool | None = None,
+        *,
+        reason: str | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Restrictions:
+        """Begin or end a legal hold of a subject: while it lasts nothing of it is deleted, purged, erased or expires.
+
+        Args:
+            on: True begins it, False ends it, None only says what there is.
+            reason: for the vault's history.
+
+        Raises:
+            NotFound: nothing is known of the subject.
+        """
+        scope = self._whole_subject("hold", _ids(user_id, agent_id, app_id, run_id))
+        return forget.restrict(self._engine, self._principal, scope, "hold", on, _reason(reason))
+
+    def freeze(
+        self,
+        on: bool | None = None,
+        *,
+        reason: str | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Restrictions:
+        """Begin or end a freeze of a subject: what is kept stays, and is neither read nor told to a model.
+
+        Adding, exporting, deleting and erasing go on. Arguments and errors as for `hold`.
+        """
+        scope = self._whole_subject("freeze", _ids(user_id, agent_id, app_id, run_id))
+        return forget.restrict(self._engine, self._principal, scope, "freeze", on, _reason(reason))
+
+    def sweep(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> SweepReport:
+        """Delete everything whose time is over, in every vault. Expiry also happens whenever a vault is used.
+
+        Needs the admin permission. A sweep that was interrupted is finished by the next one.
+        """
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        return inspect.sweep(self._engine, self._principal, progress)
+
+    def receipt_key(self) -> str:
+        """The public key with which receipts of this home can be checked anywhere: 64 hex digits."""
+        self._usable()
+        return self._engine.keys.receipts.public.hex()
+
+    def verify_receipt(self, proof: Proof | Mapping[str, Any]) -> dict[str, Any]:
+        """What a receipt's `proof` says, if this home signed it.
+
+        Raises:
+            InvalidInput: it is no receipt.
+            Tampered: it was changed, or signed with another key.
+        """
+        self._usable()
+        return receipts.verify(proof, self._engine.keys.receipts.public)
+
+    def audit(self) -> Iterator[dict[str, Any]]:
+        """Every audit entry of this tenant, writes included, in order of time: who, what, when, why, how many.
+
+        Needs the admin permission. Vaults appear as pseudonyms; content never does.
+
+        Raises:
+            Tampered: the audit log or a vault was changed.
+        """
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        return inspect.audit_trail(self._engine, self._principal)
 
     # ------------------------------------------------------------------ reading
 
@@ -692,6 +794,14 @@ class Memory:
             raise InvalidInput("give either ids or subjects, not both")
         return self._engine.authorize_subjects(self._principal, Permission.READ, operation, subjects)
 
+    def _whole_subject(self, operation: str, ids: dict[str, str | None]) -> Scope:
+        scope = self._authorize(Permission.ADMIN, operation, ids)
+        if len(scope.ids) > 1:
+            raise InvalidInput(
+                f"{operation} takes exactly one id: it is about a whole subject, labels do not narrow it"
+            )
+        return scope
+
     def _whole_or_scope(self, operation: str, ids: dict[str, str | None]) -> Scope | None:
         """A scope, or None for the whole home, which takes an unbound principal with the admin permission."""
         if any(value is not None for value in ids.values()) or self._principal.subjects is not None:
@@ -711,6 +821,15 @@ def _query(query: object) -> str:
         raise InvalidInput("the query is empty")
     if len(text.encode()) > limits.QUERY_BYTES:
         raise InvalidInput(f"a query has at most {limits.QUERY_BYTES} bytes")
+    return text
+
+
+def _reason(reason: object) -> str | None:
+    if reason is None:
+        return None
+    text = parse.check_text(reason)
+    if len(text) > limits.REASON_CHARS:
+        raise InvalidInput(f"a reason has at most {limits.REASON_CHARS} characters")
     return text
 
 

@@ -98,6 +98,19 @@ class UpdateRequest(ItemRequest, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
+class PurgeRequest(Request, frozen=True, kw_only=True):
+    origin: str
+
+
+class RestrictRequest(Request, frozen=True, kw_only=True):
+    on: bool | None = None
+    reason: str | None = None
+
+
+class NoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of an operation that is about no subject."""
+
+
 class ListRequest(Request, frozen=True, kw_only=True):
     filters: dict[str, Any] | None = None
     limit: int = 100
@@ -110,7 +123,7 @@ class Operation:
     """One thing that can be done, and how."""
 
     name: str
-    request: type[Request]
+    request: type[Request | NoRequest]
     permission: Permission
     summary: str
     destroys: bool
@@ -118,7 +131,7 @@ class Operation:
 
 
 def _operation(
-    name: str, request: type[Request], permission: Permission, summary: str, *, destroys: bool = False
+    name: str, request: type[Request | NoRequest], permission: Permission, summary: str, *, destroys: bool = False
 ) -> Operation:
     def run(memory: Memory, arguments: dict[str, Any]) -> Any:
         return getattr(memory, name)(**arguments)
@@ -145,6 +158,13 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             _operation("delete", ItemRequest, Permission.DELETE, "remove an item for good", destroys=True),
             _operation("history", ItemRequest, Permission.READ, "every change of an item"),
             _operation("erase", Request, Permission.ERASE, "erase a subject for good", destroys=True),
+            _operation(
+                "purge", PurgeRequest, Permission.DELETE, "remove all that came through a channel", destroys=True
+            ),
+            _operation("hold", RestrictRequest, Permission.ADMIN, "begin or end a legal hold"),
+            _operation("freeze", RestrictRequest, Permission.ADMIN, "begin or end a freeze"),
+            _operation("sweep", NoRequest, Permission.ADMIN, "delete what has expired", destroys=True),
+            _operation("audit", NoRequest, Permission.ADMIN, "every audit entry"),
             _operation("export", Request, Permission.EXPORT, "everything of a subject, in plaintext"),
             _operation("verify", Request, Permission.READ, "check everything that is stored"),
             _operation("stats", Request, Permission.READ, "counts"),
@@ -206,6 +226,7 @@ ERROR_TABLE: Final[Mapping[type[TacitaError], ErrorMapping]] = MappingProxyType(
         errors.NotFound: ErrorMapping(3, 404),
         errors.AccessDenied: ErrorMapping(4, 403),
         errors.Conflict: ErrorMapping(5, 409),
+        errors.Held: ErrorMapping(8, 423),
         errors.Blocked: ErrorMapping(6, 422),
         errors.CallerError: ErrorMapping(7, 400),
         errors.ConfigError: ErrorMapping(10, 500),

@@ -34,6 +34,7 @@ _VARIABLES = {
     "model": "TACITA_MODEL",
     "reranker": "TACITA_RERANKER",
 }
+_SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800, "y": 31_557_600}
 _CONFIG_VARIABLE = "TACITA_CONFIG"
 
 
@@ -131,6 +132,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     disclosure: Disclosure = Disclosure()
     extraction: ExtractionSettings = ExtractionSettings()
     images: ImageSettings = ImageSettings()
+    retention: dict[Literal["message", "fact", "summary", "procedure", "profile"], str] = {}
+    """For how long items of a kind are kept after they were last changed: `"90d"`, `"36h"`, `"2y"`. Then they go, with
+    all that was made of them."""
     telemetry: TelemetrySettings = TelemetrySettings()
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
@@ -189,6 +193,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             told.pii, told.hides_names(self.guard_profile), told.purposes, told.consent, pictures=self.images.describe
         )
 
+    def retained(self) -> dict[str, int]:
+        """For how many microseconds items of a kind are kept. Raises ConfigError."""
+        found = {}
+        for kind, said in self.retention.items():
+            amount, unit = said[:-1], said[-1:]
+            if not amount.isascii() or not amount.isdigit() or unit not in _SECONDS or int(amount) < 1:
+                raise ConfigError(f'retention.{kind} is a number and h, d, w or y, such as "90d"')
+            found[str(kind)] = int(amount) * _SECONDS[unit] * 1_000_000
+        return found
+
     @property
     def data(self) -> Path:
         return self.home / "data"
@@ -224,6 +238,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "images.describe": str(self.images.describe).lower(),
             "images.model": self.images.model or "as model",
             "images.hosts": ", ".join(self.images.hosts) or "none",
+            "retention": ", ".join(f"{kind}={said}" for kind, said in self.retention.items()) or "for ever",
             "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
             "telemetry.endpoint": self.telemetry.endpoint or "none",
             "cache_bytes": str(self.cache_bytes),

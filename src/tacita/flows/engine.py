@@ -6,10 +6,14 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tacita.access.audit import AuditLog
 from tacita.access.principal import Permission, Principal
-from tacita.errors import AccessDenied, InvalidInput
+from tacita.errors import AccessDenied, Held, InvalidInput
 from tacita.items import Scope, Subject
 from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
 from tacita.ports.detectors import Detector
@@ -34,6 +38,7 @@ Vault = OpenVault[SearchIndex]
 INDEX_LAYOUT = "1"
 """Bump when the arrays of `SearchIndex` change: older snapshots are then rebuilt."""
 INDEX = IndexKind(INDEX_LAYOUT, SearchIndex, SearchIndex.from_arrays)
+DeletionReason = Literal["deleted", "expired", "rejected", "origin", "forgotten"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,6 +76,7 @@ class Engine:
         terms: Terms = DEFAULT_TERMS,
         guidance: Guidance = NO_GUIDANCE,
         renew_after: int = 0,
+        retention: Mapping[str, int] | None = None,
         detectors: Sequence[Detector] = (),
         vision: LanguageModel | None = None,
         pictures: PictureSource | None = None,
@@ -88,6 +94,7 @@ class Engine:
         self.terms = terms
         self.guidance = guidance
         self.renew_after = renew_after
+        self.retention = dict(retention or {})
         self.reranker = reranker
         self.vision = vision
         self.pictures = pictures
@@ -126,8 +133,17 @@ class Engine:
     def find(self, scope: Scope) -> Vault | None:
         """The vault of a scope's subject, caught up and swept of expired items; None if there is none."""
         vault = self.vaults.find(scope.tenant, subject_of(scope))
-        if vault is not None and vault.state.expiring:
+        if vault is not None and (vault.state.expiring or self.retention):
             self.sweep(vault)
+        return vault
+
+    def readable(self, principal: Principal, scope: Scope) -> Vault | None:
+        """The same for reading what it holds. Raises Held when the subject is frozen; that is audited."""
+        vault = self.find(scope)
+        if vault is not None and "freeze" in vault.state.rare.restricted:
+            vault_id = vault.keys.vault_id
+            self.audit.record(principal.actor, "read", "denied", vault_id=vault_id, purpose=principal.purpose)
+            raise Held("this subject is frozen: what is kept of it may be exported or erased, not read or told")
         return vault
 
     def vault_id(self, scope: Scope) -> bytes:
@@ -136,24 +152,39 @@ class Engine:
         return self.keys.vault_id(scope.tenant, subject.kind, subject.id)
 
     def sweep(self, vault: Vault) -> int:
-        """Delete what has expired, for good: expiry erases, it does not hide. Returns how many items went."""
+        """Delete what has expired, for good: expiry erases, it does not hide. Returns how many items went.
+
+        What was derived from it goes too. Under a legal hold nothing goes.
+        """
 
         def decide(state: State) -> Change[int]:
+            if "hold" in state.rare.restricted:
+                return Change(0)
             now = self.clock()
-            rows = state.rows
-            expired = rows["alive"] & (rows["expires_at"] != NEVER) & (rows["expires_at"] <= now)
             events, purge = [], []
-            for row in expired.nonzero()[0].tolist():
-                if state.by_id.get(state.ids[row]) != row:
-                    continue
-                seqs = event_seqs(state, row)
-                events.append(
-                    ItemDeleted(at=now, actor="tacita", id=state.ids[row], purged=tuple(seqs), reason="expired")
-                )
+            over = self._over(state, now).nonzero()[0].tolist()
+            gone = [state.ids[row] for row in over if state.by_id.get(state.ids[row]) == row]
+            for item_id in state.with_descendants(gone) if gone else ():
+                seqs = event_seqs(state, state.by_id[item_id])
+                events.append(ItemDeleted(at=now, actor="tacita", id=item_id, purged=tuple(seqs), reason="expired"))
                 purge += seqs
             return Change(len(events), events, purge)
 
         return vault.transact(decide)
+
+    def overdue(self, vault: Vault) -> int:
+        """How many items' time is over."""
+        with vault.lock:
+            return int(self._over(vault.state, self.clock()).sum())
+
+    def _over(self, state: State, now: int) -> NDArray[np.bool_]:
+        rows = state.rows
+        over: NDArray[np.bool_] = rows["alive"] & (rows["expires_at"] != NEVER) & (rows["expires_at"] <= now)
+        for kind, kept in self.retention.items():
+            number = state.number_of(kind)
+            if number is not None:
+                over |= rows["alive"] & (rows["kind"] == number) & (rows["updated_at"] <= now - kept)
+        return over
 
     def read_entry(self, principal: Principal, operation: str, vault: Vault | None, items: int) -> None:
         """The audit entry of a read that went through."""
@@ -179,6 +210,12 @@ def whole(scope: Scope) -> Scope:
     """The scope of the same subject without the labels that narrow it."""
     subject = subject_of(scope)
     return Scope(tenant=scope.tenant, **{f"{subject.kind}_id": subject.id})
+
+
+def under_hold(state: State) -> None:
+    """Raises Held when a legal hold keeps a vault's items."""
+    if "hold" in state.rare.restricted:
+        raise Held("this subject is under a legal hold: nothing of it can be deleted until the hold ends")
 
 
 def event_seqs(state: State, row: int) -> list[int]:

@@ -1,86 +1,149 @@
-"""How words go: one item with all its versions, or a whole vault by destroying its key. Counted, then checked."""
+"""How words go: items with all that was made of them, or a whole vault by destroying its key. Counted, then checked."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Literal
+
 from tacita.access.principal import Principal
-from tacita.errors import CryptoError, StoreError
-from tacita.flows.engine import Engine, State, event_seqs, moment, subject_of
+from tacita.errors import CryptoError, NotFound
+from tacita.flows import receipts
+from tacita.flows.engine import DeletionReason, Engine, State, Vault, event_seqs, moment, subject_of, under_hold
 from tacita.flows.ids import format_id, no_such_item
 from tacita.flows.recall import row_of
-from tacita.items import DeleteReceipt, EraseReceipt, Scope
-from tacita.vault.events import ItemDeleted
+from tacita.items import DeleteReceipt, EraseReceipt, Restrictions, Scope
+from tacita.vault.events import Event, ItemDeleted, Restricted
 from tacita.vault.vault import Change
+
+Restriction = Literal["hold", "freeze"]
+Choose = Callable[[State], Iterable[bytes]]
+"""Which items are to go, on the latest state. May raise."""
 
 
 def delete(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -> DeleteReceipt:
     """Remove an item and what was derived from it: snapshot, ciphertext of every version, and the places in RAM.
 
-    Raises StoreError when the store still holds any of it afterwards: nothing is reported deleted that still exists.
+    Raises NotFound, Held, and StoreError when the store still holds any of it afterwards.
     """
     vault = engine.find(scope)
     if vault is None:
         raise no_such_item()
+
+    def choose(state: State) -> list[bytes]:
+        row_of(state, scope, item_id)
+        return [item_id]
+
+    return remove(engine, principal, vault, "delete", choose)
+
+
+def purge_origin(engine: Engine, principal: Principal, scope: Scope, origin: str) -> DeleteReceipt | None:
+    """Remove everything of a scope that came through a channel, and what was made of it; None if nothing did.
+
+    Raises Held, StoreError as `delete`.
+    """
+    vault = engine.find(scope)
+    if vault is None:
+        return None
+
+    def choose(state: State) -> list[bytes]:
+        number = state.number_of(origin)
+        rows = state.rows
+        if number is None:
+            return []
+        mask = rows["alive"] & (rows["channel"] == number)
+        for field, value in scope.ids.items():
+            label = state.number_of(value)
+            mask &= rows[field] == (-1 if label is None else label)
+        return list(dict.fromkeys(state.ids[row] for row in mask.nonzero()[0].tolist()))
+
     with vault.lock:
-        row_of(vault.state, scope, item_id)
+        if not choose(vault.state):
+            return None
+    return remove(engine, principal, vault, "purge", choose, reason="origin")
+
+
+def remove(
+    engine: Engine,
+    principal: Principal,
+    vault: Vault,
+    operation: str,
+    choose: Choose,
+    *,
+    reason: DeletionReason = "deleted",
+) -> DeleteReceipt:
+    """Remove the chosen items and their descendants in one transaction, check that they are gone, sign what was done."""
+    with vault.lock:
+        # What is refused is refused before anything is touched.
+        tuple(choose(vault.state))
+        under_hold(vault.state)
     now = engine.clock()
-    parts = engine.store.drop_snapshots(vault.keys.vault_id)
+    vault_id = vault.keys.vault_id
+    parts = engine.store.drop_snapshots(vault_id)
 
     def decide(state: State) -> Change[tuple[list[bytes], list[int]]]:
-        row_of(state, scope, item_id)
-        gone = with_descendants(state, item_id)
-        events, purged = [], []
+        under_hold(state)
+        gone = state.with_descendants(choose(state))
+        events: list[Event] = []
+        purged: list[int] = []
         for each in gone:
             seqs = event_seqs(state, state.by_id[each])
             purged += seqs
             events.append(
-                ItemDeleted(at=now, actor=principal.actor, purpose=principal.purpose, id=each, purged=tuple(seqs))
+                ItemDeleted(
+                    at=now,
+                    actor=principal.actor,
+                    purpose=principal.purpose,
+                    id=each,
+                    purged=tuple(seqs),
+                    reason=reason,
+                )
             )
         return Change((gone, purged), events, purged)
 
     gone, purged = vault.transact(decide)
-    remaining = [row.seq for row in engine.store.fetch(vault.keys.vault_id, purged) if row.sealed is not None]
-    if remaining or engine.store.read_snapshot(vault.keys.vault_id) is not None:
-        raise StoreError(f"vault {vault.keys.name}: {len(remaining)} events of a deleted item are still stored")
-    engine.audit.record(
-        principal.actor, "delete", vault_id=vault.keys.vault_id, items=len(gone), purpose=principal.purpose
-    )
-    return DeleteReceipt(
-        ids=tuple(map(format_id, gone)), events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now)
-    )
-
-
-def with_descendants(state: State, item_id: bytes) -> list[bytes]:
-    """An item and everything that was derived from it, directly or through others."""
-    children: dict[bytes, list[bytes]] = {}
-    for row, sources in state.rare.sources.items():
-        for source in sources:
-            children.setdefault(source, []).append(state.ids[row])
-    found = {item_id: None}
-    waiting = [item_id]
-    while waiting:
-        for child in children.get(waiting.pop(), ()):
-            if child not in found and child in state.by_id:
-                found[child] = None
-                waiting.append(child)
-    return list(found)
+    with vault.lock:
+        in_memory = sum(item_id in vault.state.by_id for item_id in gone)
+    after = {
+        "items": in_memory,
+        "events": sum(row.sealed is not None for row in engine.store.fetch(vault_id, purged)),
+        "snapshots": int(engine.store.read_snapshot(vault_id) is not None),
+    }
+    ids = tuple(map(format_id, gone))
+    before = {"items": len(gone), "events": len(purged), "snapshot_parts": parts}
+    proof = receipts.issue(engine, operation, vault_id, now, ids=ids, before=before, after=after)
+    engine.audit.record(principal.actor, operation, vault_id=vault_id, items=len(gone), purpose=principal.purpose)
+    return DeleteReceipt(ids=ids, events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now), proof=proof)
 
 
 def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
     """Destroy the subject's vault key, then its rows. Old backups of the data stay noise.
 
-    Raises StoreError when a key or a row is still there afterwards.
+    Raises Held under a legal hold, StoreError when a key or a row is still there afterwards.
     """
     subject = subject_of(scope)
     vault_id = engine.vault_id(scope)
     try:
         vault = engine.vaults.find(scope.tenant, subject)
         items = 0 if vault is None else len(vault.state.by_id)
+        if vault is not None:
+            with vault.lock:
+                under_hold(vault.state)
     except CryptoError:
         # A vault that no longer opens can still be erased; only the count of its items is lost.
         items = None
+    now = engine.clock()
     destroyed, dropped = engine.vaults.erase(scope.tenant, subject)
-    if engine.keys.ring.get(vault_id) is not None or engine.store.head(vault_id) is not None:
-        raise StoreError(f"vault {vault_id.hex()[:12]}: written anew while it was being erased; erase it again")
+    before = {
+        "keys": int(destroyed),
+        "events": dropped.events,
+        "snapshot_parts": dropped.snapshot_parts,
+        "items": items,
+    }
+    after = {
+        "keys": int(engine.keys.ring.get(vault_id) is not None),
+        "vaults": int(engine.store.head(vault_id) is not None),
+    }
+    proof = receipts.issue(engine, "erase", vault_id, now, ids=(), before=before, after=after)
     engine.audit.record(principal.actor, "erase", vault_id=vault_id, items=items or 0, purpose=principal.purpose)
     engine.audit.flush()
     return EraseReceipt(
@@ -88,5 +151,32 @@ def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
         events_dropped=dropped.events,
         snapshot_parts_dropped=dropped.snapshot_parts,
         items=items,
-        at=moment(engine.clock()),
+        at=moment(now),
+        proof=proof,
     )
+
+
+def restrict(
+    engine: Engine, principal: Principal, scope: Scope, kind: Restriction, on: bool | None, reason: str | None
+) -> Restrictions:
+    """Begin or end a legal hold or a freeze of a whole subject, or only say what there is.
+
+    Raises NotFound when nothing is known of the subject.
+    """
+    vault = engine.find(scope)
+    if vault is None:
+        raise NotFound("nothing is known of this subject")
+
+    def decide(state: State) -> Change[None]:
+        now = state.rare.restricted.get(kind)
+        if on is None or (now == (reason or "") if on else now is None):
+            return Change(None)
+        event = Restricted(
+            at=engine.clock(), actor=principal.actor, purpose=principal.purpose, kind=kind, on=bool(on), reason=reason
+        )
+        return Change(None, [event])
+
+    vault.transact(decide)
+    with vault.lock:
+        restricted = vault.state.rare.restricted
+        return Restrictions(hold=restricted.get("hold"), freeze=restricted.get("freeze"))

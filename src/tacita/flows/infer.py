@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
-from tacita.errors import ConfigError, InvalidInput, ProviderError, TacitaError
+from tacita.errors import ConfigError, Held, InvalidInput, ProviderError, TacitaError
 from tacita.flows.engine import Engine, State, Vault, moment, whole
 from tacita.flows.ids import format_id, new_id
 from tacita.flows.recall import select
@@ -110,8 +110,8 @@ def process(
             seen, unseen = _see(engine, asking, vault, scope, work)
             made, lost = _draw(engine, asking, vault, work)
             made, lost = seen + made, unseen + lost
-        except ConfigError as error:
-            # A missing key or a refused one: no fault of these messages, so no attempt is counted.
+        except (ConfigError, Held) as error:
+            # A missing key, a refused one, or a freeze: no fault of these messages, so no attempt is counted.
             failure, reason = error.code, str(error)
             break
         except TacitaError as error:

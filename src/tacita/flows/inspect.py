@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
+import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
@@ -15,7 +17,7 @@ from tacita.flows import parse, remember
 from tacita.flows.engine import INDEX, Engine, moment, subject_of, whole
 from tacita.flows.recall import item_at, select
 from tacita.importers.base import BadLine, ImportRecord
-from tacita.items import ImportReport, Scope, Stats, Subject, VaultProblem, VerifyReport
+from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
 from tacita.privacy.policy import guard
 from tacita.sealed import RingEntry
 from tacita.vault import snapshot
@@ -167,6 +169,71 @@ def _subjects(engine: Engine) -> Iterator[Scope]:
         tenant, kind, subject_id = engine.keys.whose(entry)
         if kind != AUDIT_KIND:
             yield Scope(tenant=tenant, **{f"{kind}_id": subject_id})
+
+
+def sweep(engine: Engine, principal: Principal, progress: Progress = no_progress) -> SweepReport:
+    """Delete what has expired in every vault, and say what a legal hold keeps. Audited."""
+    subjects = list(_subjects(engine))
+    deleted = held = 0
+    for number, scope in enumerate(subjects):
+        progress(number, len(subjects))
+        vault = engine.vaults.find(scope.tenant, subject_of(scope))
+        if vault is None:
+            continue
+        if gone := engine.sweep(vault):
+            deleted += gone
+            engine.audit.record(
+                principal.actor, "sweep", vault_id=vault.keys.vault_id, items=gone, purpose=principal.purpose
+            )
+        held += engine.overdue(vault) > 0
+    progress(len(subjects), len(subjects))
+    return SweepReport(vaults=len(subjects), deleted=deleted, held=held)
+
+
+def audit_trail(engine: Engine, principal: Principal) -> Iterator[dict[str, Any]]:
+    """The audit log and every write, which is its own entry, of the principal's tenant, in order of time."""
+    streams: list[Iterable[dict[str, Any]]] = [
+        [
+            {
+                "at": moment(entry.at).isoformat(),
+                "actor": entry.actor,
+                "operation": entry.operation,
+                "outcome": entry.outcome,
+                "vault": None if entry.vault is None else entry.vault.hex()[:12],
+                "items": entry.items,
+                "purpose": entry.purpose,
+            }
+            for entry in engine.audit.entries()
+        ]
+    ]
+    engine.read_entry(principal, "audit", None, 0)
+    for ring_entry in engine.keys.ring.entries():
+        tenant, kind, _ = engine.keys.whose(ring_entry)
+        if tenant == principal.tenant and kind != AUDIT_KIND:
+            streams.append(list(_writes(engine, ring_entry, tenant)))
+    return heapq.merge(*streams, key=operator.itemgetter("at"))
+
+
+def _writes(engine: Engine, entry: RingEntry, tenant: str) -> Iterator[dict[str, Any]]:
+    found = engine.keys.find(tenant, entry.vault_id)
+    if found is None:
+        return  # erased since the list was made
+    keys, anchor = found
+    log = SealedLog(engine.store, engine.keys.ring, keys)
+    for _, body in log.tail():
+        if body is None:
+            continue
+        event = decode(body)
+        yield {
+            "at": moment(event.at).isoformat(),
+            "actor": event.actor,
+            "operation": str(event.__struct_config__.tag),
+            "outcome": "ok",
+            "vault": keys.name,
+            "items": 1,
+            "purpose": event.purpose,
+        }
+    log.check_anchor(anchor)
 
 
 def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[str, Any]]:

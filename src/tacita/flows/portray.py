@@ -60,7 +60,7 @@ SUMMARY: Final = Portrait(Kind.SUMMARY, portrait.SUMMARY, "MESSAGES", (Kind.MESS
 
 def current(engine: Engine, principal: Principal, scope: Scope, what: Portrait) -> Item | None:
     """The portrait as it stands; None if there is none, or if something that it rests on was forgotten since."""
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         return None
     with vault.lock:

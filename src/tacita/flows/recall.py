@@ -73,7 +73,7 @@ def search(
     wanted = top_k if engine.reranker is None else max(top_k, LOOKED_AT)
     floor = threshold if engine.reranker is None else None
     for scope in scopes:
-        vault = engine.find(scope)
+        vault = engine.readable(principal, scope)
         found: list[Hit] = []
         if vault is not None:
             if engine.remote is not None:
@@ -241,7 +241,7 @@ def _derivation(state: State, row: int) -> Derivation:
 
 def get(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -> Item:
     """One item as it stands now."""
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         raise no_such_item()
     with vault.lock:
@@ -263,7 +263,7 @@ def get_all(
 ) -> Page:
     """One page of the scope's items by (timestamp, seq). The cursor names the last item seen, so pages never shift."""
     after = None if cursor is None else _decode_cursor(cursor)
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         engine.read_entry(principal, operation, None, 0)
         return Page(items=(), next_cursor=None, total=0)
@@ -308,7 +308,7 @@ def _decode_cursor(cursor: object) -> tuple[int, int]:
 
 def history(engine: Engine, principal: Principal, scope: Scope, item_id: bytes) -> list[Change]:
     """Every version of an item, oldest first, opened from the sealed log again."""
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         raise no_such_item()
     with vault.lock:

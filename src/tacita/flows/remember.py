@@ -140,7 +140,7 @@ def update(
     metadata: Metadata | None,
 ) -> Item:
     """A new version of an item; the old one stays readable for the past."""
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         raise no_such_item()
     with vault.lock:

@@ -6,7 +6,7 @@ import msgspec
 
 from tacita.access.principal import Principal
 from tacita.errors import Conflict
-from tacita.flows.engine import Engine, State, event_seqs
+from tacita.flows.engine import Engine, State, event_seqs, under_hold
 from tacita.flows.ids import no_such_item
 from tacita.flows.recall import item_at, row_of
 from tacita.hazmat import equal, sha256
@@ -17,7 +17,7 @@ from tacita.vault.vault import Change
 
 def waiting(engine: Engine, principal: Principal, scope: Scope) -> list[Quarantined]:
     """Everything of a scope that is in quarantine, oldest first."""
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         return []
     found: list[Quarantined] = []
@@ -40,7 +40,7 @@ def review(engine: Engine, principal: Principal, scope: Scope, item_id: bytes, *
 
     Raises NotFound when it is not in quarantine, Conflict when it is not what was shown.
     """
-    vault = engine.find(scope)
+    vault = engine.readable(principal, scope)
     if vault is None:
         raise no_such_item()
 
@@ -54,6 +54,7 @@ def review(engine: Engine, principal: Principal, scope: Scope, item_id: bytes, *
             released = ItemReleased(at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, digest=seen)
             asked = ExtractionRequested(at=now, actor=principal.actor, purpose=principal.purpose, ids=(item_id,))
             return Change(None, [released, asked] if engine.model is not None else [released])
+        under_hold(state)
         seqs = event_seqs(state, row)
         gone = ItemDeleted(
             at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, purged=tuple(seqs), reason="rejected"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
 from tacita.disclosed import Disclosed, Picture
-from tacita.errors import ConfigError
+from tacita.errors import ConfigError, Held
 from tacita.flows.engine import Engine, State, Vault, subject_of
 from tacita.items import Scope
 from tacita.ports.models import checked_embed, checked_embed_disclosed
@@ -39,9 +39,10 @@ def tell(
 ) -> Disclosed:
     """`privacy.disclose` for one vault. The audit entry is on disk before this returns.
 
-    Raises AccessDenied and Blocked, as `disclose`.
+    Raises AccessDenied and Blocked, as `disclose`, and Held when the subject is frozen.
     """
     with vault.lock:
+        frozen = "freeze" in vault.state.rare.restricted
         consent = vault.state.rare.consent
         names = frozenset(vault.state.index.names.known)
 
@@ -56,6 +57,9 @@ def tell(
         )
         engine.audit.flush()
 
+    if frozen:
+        audit(operation, "denied", 0)
+        raise Held("this subject is frozen: nothing of it is told to a model")
     return disclose(
         Request(provider, operation, principal.purpose, consent, names),
         texts,

@@ -114,6 +114,21 @@ def _portrait(data: Any, console: Console) -> None:
     console.print(Text(data["text"]) if data else "there is none; --renew writes one")
 
 
+def _trail(data: Any, console: Console) -> None:
+    for each in data if isinstance(data, list) else [data]:
+        line = Text(f"{each['at'][:19].replace('T', ' ')}  ", style="dim")
+        line.append(f"{each['operation']:12s} ")
+        line.append(f"{each['outcome']:8s}", style="red" if each["outcome"] == "denied" else "green")
+        line.append(f"  {each['items']:6d}  vault {each['vault'] or '-':12s}  by {_words(each['actor'])}")
+        line.append(f" for {_words(each['purpose'])}" if each["purpose"] else "")
+        console.print(line)
+
+
+def _restrictions(data: Any, console: Console) -> None:
+    for kind, reason in data.items():
+        console.print(Text(f"{kind:8s}{'no' if reason is None else 'yes'}{f': {_words(reason)}' if reason else ''}"))
+
+
 def _hits(data: Any, console: Console) -> None:
     for warning in data["warnings"]:
         console.print(Text(f"note: {warning}", style="yellow"))
@@ -197,4 +212,7 @@ _PEOPLE = {
     "quarantine": _quarantine,
     "profile": _portrait,
     "summary": _portrait,
+    "audit": _trail,
+    "hold": _restrictions,
+    "freeze": _restrictions,
 }

@@ -101,7 +101,7 @@ class ItemDeleted(_Event, frozen=True, kw_only=True, tag="deleted"):
 
     id: bytes
     purged: tuple[int, ...]
-    reason: Literal["deleted", "expired", "rejected"] = "deleted"
+    reason: Literal["deleted", "expired", "rejected", "origin", "forgotten"] = "deleted"
 
 
 class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
@@ -153,6 +153,14 @@ class ConsentSet(_Event, frozen=True, kw_only=True, tag="consent"):
     models: bool
 
 
+class Restricted(_Event, frozen=True, kw_only=True, tag="restricted"):
+    """A legal hold (nothing may be deleted) or a freeze (nothing may be read or told) began or ended."""
+
+    kind: Literal["hold", "freeze"]
+    on: bool
+    reason: str | None = None
+
+
 class AuditEntry(_Record, frozen=True, kw_only=True):
     """Who did what, when and why, in an audit log. Never content."""
 
@@ -181,6 +189,7 @@ Event = (
     | ExtractionRequested
     | ExtractionEnded
     | ConsentSet
+    | Restricted
     | Audited
 )
 

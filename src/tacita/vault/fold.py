@@ -7,7 +7,7 @@ derived by a `DerivedIndex` that the vault is given and knows nothing about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -30,6 +30,7 @@ from tacita.vault.events import (
     ItemReleased,
     ItemSuperseded,
     ItemUpdated,
+    Restricted,
 )
 
 ALONE = "\x00"
@@ -107,6 +108,8 @@ class Rare(msgspec.Struct):
     """Item id -> (attempts so far, purpose of who asked): facts are still to be drawn from it."""
     consent: bool | None = None
     """Whether models elsewhere may be told; None if nobody asked."""
+    restricted: dict[str, str] = {}
+    """"hold" and "freeze", each with why, while they last."""
     idempotency: dict[bytes, tuple[bytes, bytes]] = {}
     """Idempotency tag -> (item id, fingerprint)."""
     idempotency_of: dict[bytes, bytes] = {}
@@ -176,6 +179,21 @@ class VaultState(Generic[Index]):
     def number_of(self, name: str) -> int | None:
         """The number of a name in the table, None if no row has it."""
         return self._name_numbers.get(name)
+
+    def with_descendants(self, item_ids: Iterable[bytes]) -> list[bytes]:
+        """Items and everything that was derived from them, directly or through others."""
+        children: dict[bytes, list[bytes]] = {}
+        for row, sources in self.rare.sources.items():
+            for source in sources:
+                children.setdefault(source, []).append(self.ids[row])
+        found = dict.fromkeys(item_ids)
+        waiting = list(found)
+        while waiting:
+            for child in children.get(waiting.pop(), ()):
+                if child not in found and child in self.by_id:
+                    found[child] = None
+                    waiting.append(child)
+        return list(found)
 
     def versions(self, row: int) -> list[int]:
         """Rows of all versions of the item whose current row is given, newest first."""
@@ -271,6 +289,11 @@ class VaultState(Generic[Index]):
                 self.rare.held.pop(item_id, None)
             case ConsentSet(models=models):
                 self.rare.consent = models
+            case Restricted(kind=kind, on=on, reason=reason):
+                if on:
+                    self.rare.restricted[kind] = reason or ""
+                else:
+                    self.rare.restricted.pop(kind, None)
             case ExtractionRequested(ids=ids, purpose=purpose):
                 self.rare.pending.update({item_id: (0, purpose) for item_id in ids if item_id in self.by_id})
             case ExtractionEnded(ids=ids, final=final, attempts=attempts):
@@ -407,6 +430,7 @@ class VaultState(Generic[Index]):
             "held": list(self.rare.held.items()),
             "pending": list(self.rare.pending.items()),
             "consent": self.rare.consent,
+            "restricted": self.rare.restricted,
             "idempotency": list(self.rare.idempotency.items()),
             "reembedded": list(self.rare.reembedded.items()),
             "metadata": {row: value for row, value in enumerate(self.metadata) if value is not None},
@@ -442,6 +466,7 @@ class VaultState(Generic[Index]):
             dict(columns["held"]),
             {item_id: tuple(value) for item_id, value in columns["pending"]},
             columns["consent"],
+            dict(columns["restricted"]),
             {tag: tuple(value) for tag, value in columns["idempotency"]},
             {value[0]: tag for tag, value in columns["idempotency"]},
             dict(columns["reembedded"]),

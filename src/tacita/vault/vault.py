@@ -27,6 +27,7 @@ from tacita.vault.events import (
     ItemReleased,
     ItemSuperseded,
     ItemUpdated,
+    Restricted,
     decode,
     encode,
 )
@@ -169,7 +170,7 @@ class OpenVault(Generic[Index]):
                 | ItemReleased(id=item_id)
             ):
                 return self.keys.item_tag(item_id)
-            case ExtractionRequested() | ExtractionEnded() | ConsentSet():
+            case ExtractionRequested() | ExtractionEnded() | ConsentSet() | Restricted():
                 # About the vault and not about one item.
                 return self.keys.item_tag(b"")
             case _:

@@ -1,0 +1,204 @@
+"""Commands for those who answer for a home: quarantine, audit, receipts, holds, freezes, origins, expiry."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tacita.errors import InvalidInput
+from tacita.operations import Response, execute, stream
+from tacita.surfaces.command import (
+    Agent,
+    App,
+    ItemId,
+    Json,
+    Run,
+    User,
+    Yes,
+    confirm,
+    console,
+    do,
+    ids_of,
+    opened_memory,
+    options,
+    progress_bar,
+)
+from tacita.surfaces.render import show
+
+quarantine_app = typer.Typer(
+    help="Text of tools and documents that wants to instruct its reader.", no_args_is_help=True
+)
+audit_app = typer.Typer(help="Who read, changed, was refused or deleted what, when and why.", no_args_is_help=True)
+receipt_app = typer.Typer(help="Signed receipts of deletions.", no_args_is_help=True)
+Reason = Annotated[str | None, typer.Option(help="Why, for the history. No names.")]
+End = Annotated[bool, typer.Option("--end", help="End it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put these commands into the application."""
+    app.add_typer(quarantine_app, name="quarantine")
+    app.add_typer(audit_app, name="audit")
+    app.add_typer(receipt_app, name="receipt")
+    app.command()(purge)
+    app.command()(hold)
+    app.command()(freeze)
+    app.command()(sweep)
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False
+) -> None:
+    """Show what waits, with the digest that an approval names."""
+    do("quarantine", as_json, embedder="none", **ids_of(user, agent, app_id, run))
+
+
+def _review(approve: bool, item_id: str, digest: str, ids: dict[str, str], as_json: bool) -> None:
+    with opened_memory(embedder="none") as memory:
+        execute(memory, "review", {"id": item_id, "approve": approve, "digest": digest, **ids})
+    shown = Response("review", {"id": item_id, "event": "approved" if approve else "rejected"})
+    show(shown, as_json=as_json or options.json, console=console())
+
+
+@quarantine_app.command("approve")
+def quarantine_approve(
+    item_id: ItemId,
+    digest: Annotated[str, typer.Option(help="As `quarantine list` shows it.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Let an item go. It stays untrusted."""
+    _review(True, item_id, digest, ids_of(user, agent, app_id, run), as_json)
+
+
+@quarantine_app.command("reject")
+def quarantine_reject(
+    item_id: ItemId,
+    digest: Annotated[str, typer.Option(help="As `quarantine list` shows it.")],
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Remove an item for good."""
+    _review(False, item_id, digest, ids_of(user, agent, app_id, run), as_json)
+
+
+def purge(
+    origin: Annotated[str, typer.Argument(help="A channel, as items show it: tool:web, import, assistant, ...")],
+    yes: Yes = False,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Remove everything that came through one channel, and all that was made of it."""
+    confirm("Remove all that came through this channel for good?", yes)
+    do("purge", as_json, embedder="none", origin=origin, **ids_of(user, agent, app_id, run))
+
+
+def hold(
+    end: End = False,
+    reason: Reason = None,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Begin a legal hold: nothing of this subject can be deleted or expires until it ends."""
+    do("hold", as_json, embedder="none", on=not end, reason=reason, **ids_of(user, agent, app_id, run))
+
+
+def freeze(
+    end: End = False,
+    reason: Reason = None,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Freeze a subject: what is kept stays, and is neither read nor told to a model until it ends."""
+    do("freeze", as_json, embedder="none", on=not end, reason=reason, **ids_of(user, agent, app_id, run))
+
+
+def sweep(as_json: Json = False) -> None:
+    """Delete everything whose time is over, in every vault. For a timer: expiry also happens when a vault is used."""
+    with progress_bar("sweeping") as report, opened_memory(embedder="none") as memory:
+        found = memory.sweep(progress=report)
+    show(Response("sweep", found.to_dict()), as_json=as_json or options.json, console=console())
+
+
+@audit_app.command("tail")
+def audit_tail(
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many entries.")] = 20, as_json: Json = False
+) -> None:
+    """The last entries, writes included, oldest first."""
+    with opened_memory(embedder="none") as memory:
+        entries = [response.data for response in stream(memory, "audit", {})][-count:]
+    show(Response("audit", entries), as_json=as_json or options.json, console=console())
+
+
+@audit_app.command("export")
+def audit_export() -> None:
+    """Every entry as JSON Lines on standard output, in order of time. Pseudonyms and counts, no content."""
+    with opened_memory(embedder="none") as memory:
+        for response in stream(memory, "audit", {}):
+            show(response, as_json=True, console=console())
+
+
+@audit_app.command("verify")
+def audit_verify(as_json: Json = False) -> None:
+    """Follow the chain of the audit log from its first entry. Ends with code 13 when it was tampered with."""
+    with opened_memory(embedder="none") as memory:
+        count = sum(1 for _ in stream(memory, "audit", {}))
+    show(Response("audit_verify", {"entries": count, "ok": True}), as_json=as_json or options.json, console=console())
+
+
+@receipt_app.command("key")
+def receipt_key(as_json: Json = False) -> None:
+    """The public key with which receipts of this home can be checked anywhere."""
+    with opened_memory(embedder="none") as memory:
+        key = memory.receipt_key()
+    show(Response("receipt_key", {"key": key}), as_json=as_json or options.json, console=console())
+
+
+@receipt_app.command("verify")
+def receipt_verify(
+    file: Annotated[Path, typer.Argument(help="What `--json` printed for a deletion; - reads standard input.")],
+    key: Annotated[str | None, typer.Option(help="Public key, 64 hex digits; by default this home's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a receipt's signature. Ends with code 13 when it was changed or signed by somebody else."""
+    try:
+        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise InvalidInput("this file cannot be read as JSON") from None
+    if not isinstance(found, dict):
+        raise InvalidInput("this is no receipt")
+    proof = found.get("proof", found)
+    if key is None:
+        with opened_memory(embedder="none") as memory:
+            facts = memory.verify_receipt(proof)
+    else:
+        from tacita.flows.receipts import verify
+
+        facts = verify(proof, _public(key))
+    show(Response("receipt", facts), as_json=as_json or options.json, console=console())
+
+
+def _public(key: str) -> bytes:
+    try:
+        return bytes.fromhex(key)
+    except ValueError:
+        raise InvalidInput("a public key is 64 hex digits") from None
