@@ -432,6 +432,8 @@ class SweepReport(Value, frozen=True, kw_only=True):
     """Items whose time was over."""
     held: int
     """Vaults that keep such items because of a legal hold."""
+    leftovers: int
+    """Erased vaults whose rows an interrupted erasure, or an old backup, had left."""
 
 
 class Restrictions(Value, frozen=True, kw_only=True):

@@ -61,9 +61,13 @@ def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress
         known = {entry.vault_id for entry in entries}
         for head in engine.store.vaults():
             if head.vault_id not in known and engine.keys.ring.get(head.vault_id) is None:
-                problems.append(
-                    VaultProblem(vault=head.vault_id.hex()[:12], seq=None, problem="rows without a key in the ring")
+                erased = engine.keys.ring.shredded(head.vault_id)
+                reason = (
+                    "rows of an erased vault, which `tacita sweep` removes"
+                    if erased
+                    else "rows without a key in the ring"
                 )
+                problems.append(VaultProblem(vault=head.vault_id.hex()[:12], seq=None, problem=reason))
     progress(len(entries), len(entries))
     return VerifyReport(
         vaults=len(entries),
@@ -172,9 +176,14 @@ def _subjects(engine: Engine) -> Iterator[Scope]:
 
 
 def sweep(engine: Engine, principal: Principal, progress: Progress = no_progress) -> SweepReport:
-    """Delete what has expired in every vault, and say what a legal hold keeps. Audited."""
+    """Delete what has expired in every vault, finish erasures that were interrupted, say what a legal hold keeps."""
     subjects = list(_subjects(engine))
-    deleted = held = 0
+    deleted = held = leftovers = 0
+    ring = engine.keys.ring
+    for vault_id in [head.vault_id for head in engine.store.vaults() if ring.shredded(head.vault_id)]:
+        engine.store.drop(vault_id)
+        engine.audit.record(principal.actor, "sweep", vault_id=vault_id, purpose=principal.purpose)
+        leftovers += 1
     for number, scope in enumerate(subjects):
         progress(number, len(subjects))
         vault = engine.vaults.find(scope.tenant, subject_of(scope))
@@ -187,7 +196,7 @@ def sweep(engine: Engine, principal: Principal, progress: Progress = no_progress
             )
         held += engine.overdue(vault) > 0
     progress(len(subjects), len(subjects))
-    return SweepReport(vaults=len(subjects), deleted=deleted, held=held)
+    return SweepReport(vaults=len(subjects), deleted=deleted, held=held, leftovers=leftovers)
 
 
 def audit_trail(engine: Engine, principal: Principal) -> Iterator[dict[str, Any]]:
