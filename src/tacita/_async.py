@@ -393,6 +393,14 @@ class AsyncMemory:
         """Delete everything whose time is over, in every vault. Expiry also happens whenever a vault is used."""
         return await self._run(self._memory.sweep, progress=progress)
 
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy of the sealed data as of one moment to a new file, while the memory is in use."""
+        await self._run(self._memory.backup, path)
+
+    async def backup_keys(self, folder: str | os.PathLike[str]) -> None:
+        """Write a copy of the key ring and `home.json` into a new folder. The root key is not in it."""
+        await self._run(self._memory.backup_keys, folder)
+
     async def receipt_key(self) -> str:
         """The public key with which receipts of this home can be checked anywhere: 64 hex digits."""
         return await self._run(self._memory.receipt_key)

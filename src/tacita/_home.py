@@ -134,6 +134,14 @@ def _write(home: Path, record: _Record) -> None:
     os.replace(temporary, home / _RECORD)
 
 
+def copy_record(home: Path, folder: Path) -> None:
+    """Put the home's record into another folder. Raises ConfigError when there is none."""
+    record = _read(home)
+    if record is None:
+        raise ConfigError(f"{home} has no {_RECORD}: its keys are not in a folder")
+    _write(folder, record)
+
+
 def file_modes(home: Path) -> list[dict[str, Any]]:
     """Each file and folder of the home, but the models: path, mode, and whether only its owner can look into it."""
     found = []

@@ -436,6 +436,17 @@ class SweepReport(Value, frozen=True, kw_only=True):
     """Erased vaults whose rows an interrupted erasure, or an old backup, had left."""
 
 
+class RestoreReport(Value, frozen=True, kw_only=True):
+    """What putting an older copy of the data back came to."""
+
+    vaults: int
+    """Vaults of the copy that open."""
+    rolled_back: int
+    """Vaults that went back in time, the audit log among them, because the operator accepted it."""
+    erased: int
+    """Vaults of the copy whose subjects were erased since: they stay erased, their rows were dropped."""
+
+
 class Restrictions(Value, frozen=True, kw_only=True):
     """Whether a subject is under a legal hold or frozen, and why."""
 

@@ -483,6 +483,38 @@ class Memory:
         self._principal.require(Permission.ADMIN)
         return inspect.sweep(self._engine, self._principal, progress)
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy of the sealed data as of one moment to a new file, while the memory is in use.
+
+        Without the keys it is noise. Needs the admin permission. `tacita restore data` puts it back.
+
+        Raises:
+            InvalidInput: the file is there already.
+            StoreError: it cannot be written, or the store has tools of its own for this.
+        """
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        # Before the copy, so that it is in it: what is audited after a copy makes the audit log newer than the copy.
+        self._engine.audit.record(self._principal.actor, "backup", "begun", purpose=self._principal.purpose)
+        self._engine.audit.flush()
+        self._parts.store.backup(Path(path))
+
+    def backup_keys(self, folder: str | os.PathLike[str]) -> None:
+        """Write a copy of the key ring and `home.json` into a new folder. The root key is not in it.
+
+        Keep it apart from copies of the data, few, and for a short time: it keeps the keys of people who are erased later.
+        Make it before the copy of the data. Needs the admin permission.
+
+        Raises:
+            InvalidInput: the folder is there already.
+            StoreError: it cannot be written, or the ring has tools of its own for this.
+        """
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        self._engine.audit.record(self._principal.actor, "backup_keys", "begun", purpose=self._principal.purpose)
+        self._engine.audit.flush()
+        self._parts.copy_keys(Path(folder))
+
     def receipt_key(self) -> str:
         """The public key with which receipts of this home can be checked anywhere: 64 hex digits."""
         self._usable()

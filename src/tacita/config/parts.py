@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ from tacita.config.egress import manifest
 from tacita.config.providers import build_embedder, build_file, build_keys, build_model, build_reranker, build_vision
 from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
-from tacita.errors import ConfigError, CryptoError, WrongKey
+from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
@@ -38,6 +39,17 @@ class Parts:
     def close(self) -> None:
         for close in self.owned:
             close()
+
+    def copy_keys(self, folder: Path) -> None:
+        """The ring and the home's record in a new private folder. Raises InvalidInput when there is one."""
+        if folder.exists():
+            raise InvalidInput(f"{folder} is there already; a backup never writes over one")
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            _home.copy_record(self.settings.home, folder)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
+        self.ring.backup(folder / "ring.db")
 
     def describe(self) -> dict[str, Any]:
         """What `doctor` shows. No content and no secret."""

@@ -16,6 +16,7 @@ from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, Tampe
 from tacita.flows import parse, remember
 from tacita.flows.engine import INDEX, Engine, moment, subject_of, whole
 from tacita.flows.recall import item_at, select
+from tacita.flows.rollback import drop_erased
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
 from tacita.privacy.policy import guard
@@ -178,12 +179,9 @@ def _subjects(engine: Engine) -> Iterator[Scope]:
 def sweep(engine: Engine, principal: Principal, progress: Progress = no_progress) -> SweepReport:
     """Delete what has expired in every vault, finish erasures that were interrupted, say what a legal hold keeps."""
     subjects = list(_subjects(engine))
-    deleted = held = leftovers = 0
-    ring = engine.keys.ring
-    for vault_id in [head.vault_id for head in engine.store.vaults() if ring.shredded(head.vault_id)]:
-        engine.store.drop(vault_id)
-        engine.audit.record(principal.actor, "sweep", vault_id=vault_id, purpose=principal.purpose)
-        leftovers += 1
+    deleted = held = 0
+    if leftovers := drop_erased(engine.store, engine.keys):
+        engine.audit.record(principal.actor, "sweep", items=leftovers, purpose=principal.purpose)
     for number, scope in enumerate(subjects):
         progress(number, len(subjects))
         vault = engine.vaults.find(scope.tenant, subject_of(scope))

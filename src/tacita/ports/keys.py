@@ -8,7 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from tacita.errors import StoreError
 from tacita.hazmat import SecretKey
 from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
 
@@ -86,8 +88,19 @@ class KeyRing(ABC):
         """
 
     @abstractmethod
+    def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
+        """Move the anchor to where an older copy of the data ends, durably. The operator's decision, never ours.
+
+        Raises KeyUnavailable when the vault is absent or was shredded.
+        """
+
+    @abstractmethod
     def shred(self, vault_id: bytes) -> bool:
         """Destroy the wrapped key and leave a tombstone, durable before this returns. False if there was no key."""
+
+    def backup(self, path: Path) -> None:  # noqa: ARG002  for those that can
+        """As `LogStore.backup`."""
+        raise StoreError("this key ring is backed up with its own tools")
 
     @abstractmethod
     def entries(self) -> Iterator[RingEntry]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tacita import limits
-from tacita.errors import InvalidInput
+from tacita.errors import InvalidInput, StoreError
 from tacita.sealed import (
     DIGEST_BYTES,
     ITEM_TAG_BYTES,
@@ -98,6 +99,14 @@ class LogStore(ABC):
     def size(self) -> int:
         """Bytes that the store takes on its medium, as well as it can tell."""
         return self._size()
+
+    def backup(self, path: Path) -> None:  # noqa: ARG002  for those that can
+        """Write a copy as of one moment to a new private file, while the store is in use.
+
+        Raises InvalidInput when the file exists, StoreError when it cannot be made or the store has tools of its own
+        for this.
+        """
+        raise StoreError(f"a {self.scheme} store is backed up with its own tools")
 
     @abstractmethod
     def close(self) -> None:

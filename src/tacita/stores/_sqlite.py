@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from tacita.errors import StoreError
-from tacita.stores._files import private_file, private_folder, sync
+from tacita.errors import InvalidInput, StoreError
+from tacita.stores._files import private_file, private_folder, sync, sync_folder
 from tacita.stores._layout import Layout, check, create, failed, mapped
 
 WAIT_SECONDS = 30.0
@@ -207,6 +207,33 @@ class Database:
             return os.stat(self.path.with_name(self.path.name + "-wal")).st_size
         except FileNotFoundError:
             return 0
+
+    def copy_to(self, path: Path) -> None:
+        """A copy as of one moment in a new file of mode 0600: complete under its name, or not there at all.
+
+        Raises InvalidInput when there is a file of this name, StoreError when it cannot be written.
+        """
+        self.check_usable()
+        if os.path.lexists(path):
+            raise InvalidInput(f"{path} is there already; a backup never writes over a file")
+        made = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns()}")
+        try:
+            os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
+            with self.connection("backup") as db:
+                copy = sqlite3.connect(made, isolation_level=None)
+                try:
+                    # In one step: it is of one moment then, and writers go on beside it.
+                    db.backup(copy)
+                    copy.execute("PRAGMA journal_mode=DELETE")
+                finally:
+                    copy.close()
+            sync(made)
+            os.link(made, path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        finally:
+            made.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
     def size(self) -> int:
         """Bytes of the file and its companions."""

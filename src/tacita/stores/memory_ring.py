@@ -60,6 +60,13 @@ class MemoryKeyRing(KeyRing):
             if entry.anchor.seq < anchor.seq:
                 self._entries[vault_id] = replace(entry, anchor=anchor)
 
+    def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
+        with self._lock:
+            entry = self._open().get(checked_vault_id(vault_id))
+            if entry is None:
+                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
+            self._entries[vault_id] = replace(entry, anchor=anchor)
+
     def shred(self, vault_id: bytes) -> bool:
         with self._lock:
             if self._open().get(checked_vault_id(vault_id)) is None:

@@ -143,6 +143,9 @@ class SqliteLogStore(LogStore):
             self._db.scrub()
         return dropped
 
+    def backup(self, path: Path) -> None:
+        self._db.copy_to(path)
+
     def _size(self) -> int:
         return self._db.size()
 

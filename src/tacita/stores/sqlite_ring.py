@@ -106,6 +106,15 @@ class SqliteKeyRing(KeyRing):
         if kept[0] == anchor.seq and kept[1] != anchor.chain:
             raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
 
+    def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
+        with self._db.transaction("rewind anchor") as db:
+            query = "UPDATE anchors SET seq = ?, chain = ? WHERE vault_id = ?"
+            if not db.execute(query, (anchor.seq, anchor.chain, checked_vault_id(vault_id))).rowcount:
+                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
+
+    def backup(self, path: Path) -> None:
+        self._db.copy_to(path)
+
     def shred(self, vault_id: bytes) -> bool:
         checked_vault_id(vault_id)
         with self._db.transaction("shred key") as db:

@@ -26,6 +26,7 @@ from tacita.surfaces.command import (
     opened_memory,
     options,
     progress_bar,
+    settings,
 )
 from tacita.surfaces.render import show
 
@@ -34,6 +35,8 @@ quarantine_app = typer.Typer(
 )
 audit_app = typer.Typer(help="Who read, changed, was refused or deleted what, when and why.", no_args_is_help=True)
 receipt_app = typer.Typer(help="Signed receipts of deletions.", no_args_is_help=True)
+backup_app = typer.Typer(help="Copies of a home that is in use: data and keys apart.", no_args_is_help=True)
+restore_app = typer.Typer(help="Put copies back. Stop everything that uses the home first.", no_args_is_help=True)
 Reason = Annotated[str | None, typer.Option(help="Why, for the history. No names.")]
 End = Annotated[bool, typer.Option("--end", help="End it.")]
 
@@ -43,6 +46,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(quarantine_app, name="quarantine")
     app.add_typer(audit_app, name="audit")
     app.add_typer(receipt_app, name="receipt")
+    app.add_typer(backup_app, name="backup")
+    app.add_typer(restore_app, name="restore")
     app.command()(purge)
     app.command()(hold)
     app.command()(freeze)
@@ -202,3 +207,48 @@ def _public(key: str) -> bytes:
         return bytes.fromhex(key)
     except ValueError:
         raise InvalidInput("a public key is 64 hex digits") from None
+
+
+@backup_app.command("data")
+def backup_data(file: Annotated[Path, typer.Argument(help="A new file.")], as_json: Json = False) -> None:
+    """Copy the sealed data as of one moment. Noise without the keys."""
+    with opened_memory(embedder="none") as memory:
+        memory.backup(file)
+    done = {"file": str(file), "bytes": file.stat().st_size}
+    show(Response("backup", done), as_json=as_json or options.json, console=console())
+
+
+@backup_app.command("keys")
+def backup_keys(folder: Annotated[Path, typer.Argument(help="A new folder.")], as_json: Json = False) -> None:
+    """Copy the key ring and home.json, not the root key. Before the data, and kept apart from them."""
+    with opened_memory(embedder="none") as memory:
+        memory.backup_keys(folder)
+    show(Response("backup", {"folder": str(folder)}), as_json=as_json or options.json, console=console())
+
+
+@restore_app.command("data")
+def restore_data(
+    file: Annotated[Path, typer.Argument(help="As `backup data` wrote it.")],
+    accept_rollback: Annotated[
+        bool, typer.Option("--accept-rollback", help="Lose what came since, and bring back what was deleted since.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Put a copy of the data in the place of what is there. Erased people stay erased."""
+    from tacita.restoring import restore_data as restore
+
+    confirm("Replace the data of this home by this copy?", yes)
+    report = restore(settings(), file, accept_rollback=accept_rollback)
+    show(Response("restore", report.to_dict()), as_json=as_json or options.json, console=console())
+
+
+@restore_app.command("keys")
+def restore_keys(
+    folder: Annotated[Path, typer.Argument(help="As `backup keys` wrote it.")], as_json: Json = False
+) -> None:
+    """Put the key ring and home.json into a home that has none."""
+    from tacita.restoring import restore_keys as restore
+
+    restore(settings(), folder)
+    show(Response("restore", {"home": str(settings().home)}), as_json=as_json or options.json, console=console())

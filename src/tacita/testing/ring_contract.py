@@ -55,6 +55,22 @@ class KeyRingContract:
             ring.create(entry(A, b"usurper"))
         assert ring.get(A) == entry(A)
 
+    def test_an_anchor_goes_back_only_when_told_to(self, ring: KeyRing) -> None:
+        ring.create(entry(A))
+        ring.advance(A, Anchor(5, b"d" * 32))
+        ring.advance(A, Anchor(2, b"e" * 32))
+        found = ring.get(A)
+        assert found is not None
+        assert found.anchor == Anchor(5, b"d" * 32)
+        ring.rewind(A, Anchor(2, b"e" * 32))
+        found = ring.get(A)
+        assert found is not None
+        assert found.anchor == Anchor(2, b"e" * 32)
+        for missing in (B, A):
+            ring.shred(A)
+            with pytest.raises(KeyUnavailable):
+                ring.rewind(missing, Anchor(0, b"c" * 32))
+
     def test_a_race_to_create_has_one_winner(self, ring: KeyRing) -> None:
         def attempt(number: int) -> bool:
             try:

@@ -1,0 +1,126 @@
+"""Putting backups of a home back. Nothing may use the home meanwhile.
+
+Data and keys are separate copies with separate ways back: whoever restores the data cannot bring erased people back,
+because the ring that stayed has no key for them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tacita import _home
+from tacita.access.audit import AuditLog
+from tacita.config import Settings, build
+from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable
+from tacita.flows import rollback
+from tacita.flows.engine import system_clock
+from tacita.items import RestoreReport
+from tacita.vault.keyring import Keys
+
+_RECORD = "home.json"
+
+
+def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = False) -> RestoreReport:
+    """Put a copy of `data/log.db` in the place of what is there, after opening everything in it.
+
+    Subjects who were erased since stay erased. Vaults that changed since would go back in time, which is refused unless
+    it is accepted: what was said since is lost then, and what was deleted since comes back.
+
+    Raises:
+        InvalidInput: there is no such file.
+        Conflict: vaults would go back in time. Nothing was changed.
+        Tampered: something in the copy is not genuine. Nothing was changed.
+        KeyUnavailable: the home has no key ring; restore that first.
+        StoreError: the file is no log of Tacita, or cannot be written.
+    """
+    if settings.store is not None:
+        raise ConfigError("restore puts back the SQLite log of a home; this home's settings name another store")
+    if not copy.is_file() or copy.is_symlink():
+        raise InvalidInput(f"{copy} is no file")
+    if not (settings.home / _RECORD).exists() or not (settings.keys_folder / "ring.db").exists():
+        raise KeyUnavailable(f"{settings.home} has no key ring: restore the keys first")
+    _home.prepare(settings.home)
+    live = settings.data / "log.db"
+    candidate = settings.data / f".restore-{os.getpid()}.db"
+    try:
+        _copy(copy, candidate)
+        report = _adopt(settings, candidate, accept_rollback=accept_rollback)
+        for suffix in ("-wal", "-shm"):
+            live.with_name(live.name + suffix).unlink(missing_ok=True)
+        os.replace(candidate, live)
+        _sync(settings.data)
+    finally:
+        for path in (candidate, *(candidate.with_name(candidate.name + suffix) for suffix in ("-wal", "-shm"))):
+            path.unlink(missing_ok=True)
+    _record(settings, report)
+    return report
+
+
+def restore_keys(settings: Settings, folder: Path) -> None:
+    """Put a copy of the key ring and `home.json` into a home that has none.
+
+    Raises InvalidInput when the copy is not complete, Conflict when the home has a ring: an older one would bring back
+    the keys of people who were erased since.
+    """
+    wanted = {folder / _RECORD: settings.home / _RECORD, folder / "ring.db": settings.keys_folder / "ring.db"}
+    if missing := [source.name for source in wanted if not source.is_file()]:
+        raise InvalidInput(f"{folder} lacks {' and '.join(missing)}")
+    if there := [target.name for target in wanted.values() if target.exists()]:
+        raise Conflict(
+            f"this home has {' and '.join(there)} already; move them away by hand if they are to be replaced"
+        )
+    _home.prepare(settings.home)
+    for source, target in wanted.items():
+        _copy(source, target)
+    _sync(settings.keys_folder)
+    _sync(settings.home)
+
+
+def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool) -> RestoreReport:
+    """Check a copy against the ring, and move the anchors of what goes back in time."""
+    parts = build(settings, store=f"sqlite:{candidate}", embedder="none")
+    try:
+        keys = Keys(parts.ring, parts.keys)
+        erased = rollback.drop_erased(parts.store, keys)
+        old = rollback.behind(parts.store, keys)
+        if old and not accept_rollback:
+            raise Conflict(
+                f"{len(old)} vaults changed since this copy was made and would go back in time; "
+                "accept it with --accept-rollback, or keep what is there"
+            )
+        rollback.check_continues(parts.store, keys)
+        # Anchors first: data that are ahead of them are harmless, data behind them are refused.
+        for entry in old:
+            rollback.accept(parts.store, keys, entry)
+        vaults = sum(1 for head in parts.store.vaults() if keys.ring.get(head.vault_id) is not None)
+        return RestoreReport(vaults=vaults, rolled_back=len(old), erased=erased)
+    finally:
+        parts.close()
+
+
+def _record(settings: Settings, report: RestoreReport) -> None:
+    parts = build(settings, embedder="none")
+    try:
+        audit = AuditLog(parts.store, Keys(parts.ring, parts.keys), settings.tenant, system_clock)
+        audit.record("local", "restore", "rolled back" if report.rolled_back else "ok", items=report.rolled_back)
+        audit.close()
+    finally:
+        parts.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    handle = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
+    with os.fdopen(handle, "wb") as written, source.open("rb") as read:
+        shutil.copyfileobj(read, written, 1 << 20)
+        written.flush()
+        os.fsync(written.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,197 @@
+"""Restore drills: a copy of the data comes back whole, erased people do not, and nothing goes back in time unasked."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from tacita import AccessDenied, Conflict, InvalidInput, KeyUnavailable, Memory, StoreError, Tampered
+from tacita.config import Settings
+from tacita.errors import ConfigError
+from tacita.restoring import restore_data, restore_keys
+from tacita.testing.tampering import editable
+
+
+def settings(home: Path) -> Settings:
+    return Settings.load(home=home)
+
+
+def opened(home: Path) -> Memory:
+    return Memory(home, embedder="none")
+
+
+def texts(memory: Memory, user: str) -> set[str]:
+    return {item.text for item in memory.get_all(user_id=user, limit=1_000)}
+
+
+@pytest.fixture
+def copied(home: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A home with ana and rui, and a copy of its data."""
+    copy = tmp_path / "copy.db"
+    with opened(home) as memory:
+        memory.add(["ana one", "ana two"], user_id="ana")
+        memory.add("rui one", user_id="rui")
+        memory.search("one", user_id="ana")
+        memory.backup(copy)
+    return home, copy
+
+
+def test_a_copy_is_private_whole_and_noise_without_keys(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    home, copy = copied
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert not [path.name for path in copy.parent.iterdir() if path.name.startswith(".copy")]
+    assert b"ana one" not in copy.read_bytes()
+    with opened(home) as memory:
+        with pytest.raises(InvalidInput, match="already"):
+            memory.backup(copy)
+        with pytest.raises(StoreError, match="cannot be written"):
+            memory.backup(tmp_path / "nowhere" / "copy.db")
+        with pytest.raises(AccessDenied):
+            memory.bind(permissions=["read", "export"]).backup(tmp_path / "b.db")
+    other = tmp_path / "other-home"
+    Memory(other, embedder="none").close()
+    # Another home's ring knows none of these vaults.
+    restore_data(settings(other), copy, accept_rollback=True)
+    with opened(other) as memory:
+        assert texts(memory, "ana") == set()
+        assert [problem.problem for problem in memory.verify().problems] == ["rows without a key in the ring"] * 3
+
+
+def test_what_did_not_change_since_comes_back_without_asking(copied: tuple[Path, Path]) -> None:
+    home, copy = copied
+    (home / "data" / "log.db").unlink()
+    report = restore_data(settings(home), copy)
+    assert (report.vaults, report.rolled_back, report.erased) == (3, 0, 0)
+    with opened(home) as memory:
+        assert texts(memory, "ana") == {"ana one", "ana two"}
+        assert memory.verify().ok
+
+
+def test_an_erased_subject_stays_erased_with_the_old_data(copied: tuple[Path, Path]) -> None:
+    home, copy = copied
+    with opened(home) as memory:
+        memory.erase(user_id="ana")
+    report = restore_data(settings(home), copy, accept_rollback=True)
+    assert report.erased == 1
+    with opened(home) as memory:
+        assert texts(memory, "ana") == set()
+        assert texts(memory, "rui") == {"rui one"}
+        assert memory.verify().ok, "and no row of hers is left"
+
+
+def test_going_back_in_time_is_refused_then_accepted_and_audited(copied: tuple[Path, Path]) -> None:
+    home, copy = copied
+    with opened(home) as memory:
+        memory.add("ana three", user_id="ana")
+        memory.add("new", user_id="new")
+    before = (home / "data" / "log.db").read_bytes()
+    with pytest.raises(Conflict, match="--accept-rollback"):
+        restore_data(settings(home), copy)
+    assert (home / "data" / "log.db").read_bytes() == before, "nothing was changed"
+    assert sorted(path.name for path in (home / "data").iterdir()) == ["log.db"]
+    report = restore_data(settings(home), copy, accept_rollback=True)
+    assert report.rolled_back == 3, "ana, new and the audit log"
+    with opened(home) as memory:
+        assert texts(memory, "ana") == {"ana one", "ana two"}
+        assert texts(memory, "new") == set()
+        memory.add("ana four", user_id="ana")
+        memory.add("again", user_id="new")
+        assert texts(memory, "new") == {"again"}
+        assert memory.verify().ok
+        trail = [(each["operation"], each["outcome"], each["items"]) for each in memory.audit()]
+        assert ("restore", "rolled back", 3) in trail
+    with opened(home) as memory:
+        assert texts(memory, "ana") == {"ana one", "ana two", "ana four"}
+
+
+def test_an_attackers_copy_is_refused_whatever_is_accepted(copied: tuple[Path, Path]) -> None:
+    home, copy = copied
+    with editable(copy) as db:
+        sealed, key = db.execute("SELECT sealed, key FROM log WHERE sealed NOT NULL LIMIT 1").fetchone()
+        db.execute("UPDATE log SET sealed=? WHERE key=?", (sealed[:-1] + bytes([sealed[-1] ^ 1]), key))
+    db.close()
+    before = (home / "data" / "log.db").read_bytes()
+    with pytest.raises(Tampered):
+        restore_data(settings(home), copy, accept_rollback=True)
+    assert (home / "data" / "log.db").read_bytes() == before
+    with opened(home) as memory:
+        assert memory.verify().ok
+
+
+def test_the_keys_have_a_way_back_of_their_own(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    home, _ = copied
+    keys, data = tmp_path / "keys-copy", tmp_path / "data-copy.db"
+    with opened(home) as memory:
+        memory.backup_keys(keys)
+        memory.backup(data)
+        with pytest.raises(InvalidInput, match="already"):
+            memory.backup_keys(keys)
+    assert sorted(path.name for path in keys.iterdir()) == ["home.json", "ring.db"], "no root key"
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o700
+    with pytest.raises(Conflict, match="already"):
+        restore_keys(settings(home), keys)
+    new = tmp_path / "new-home"
+    with pytest.raises(KeyUnavailable, match="keys first"):
+        restore_data(settings(new), data)
+    restore_keys(settings(new), keys)
+    shutil.copy(home / "keys" / "root.key", new / "keys" / "root.key")
+    report = restore_data(settings(new), data)
+    assert (report.vaults, report.rolled_back) == (3, 0), "data that are ahead of their ring are harmless"
+    with opened(new) as memory:
+        assert texts(memory, "ana") == {"ana one", "ana two"}
+        assert memory.verify().ok
+    (keys / "home.json").unlink()
+    with pytest.raises(InvalidInput, match=r"lacks home\.json"):
+        restore_keys(settings(tmp_path / "third"), keys)
+
+
+def test_a_copy_made_beside_writers_is_of_one_moment(home: Path, tmp_path: Path) -> None:
+    stop = Event()
+    with opened(home) as memory:
+        memory.add("first", user_id="ana")
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                memory.add([f"{number} a", f"{number} b"], user_id="ana")
+                number += 1
+
+        writer = Thread(target=write)
+        writer.start()
+        for number in range(5):
+            memory.backup(tmp_path / f"{number}.db")
+        stop.set()
+        writer.join()
+    report = restore_data(settings(home), tmp_path / "3.db", accept_rollback=True)
+    assert report.vaults == 2
+    with opened(home) as memory:
+        found = texts(memory, "ana") - {"first"}
+        assert {text[:-2] for text in found if text.endswith("a")} == {
+            text[:-2] for text in found if text.endswith("b")
+        }
+        assert memory.verify().ok
+
+
+def test_what_cannot_be_restored_says_so(home: Path, tmp_path: Path) -> None:
+    opened(home).close()
+    with pytest.raises(InvalidInput):
+        restore_data(settings(home), tmp_path / "nothing.db")
+    (tmp_path / "rubbish.db").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreError):
+        restore_data(settings(home), tmp_path / "rubbish.db")
+    with pytest.raises(ConfigError, match="SQLite"):
+        restore_data(Settings.load(config={"home": str(home), "store": "memory:"}), tmp_path / "rubbish.db")
+    assert sorted(path.name for path in (home / "data").iterdir()) == ["log.db"]
+    with Memory(store="memory:", embedder="none") as memory:
+        for refused in (lambda: memory.backup(tmp_path / "a.db"), lambda: memory.backup_keys(tmp_path / "b")):
+            _refused(refused)
+
+
+def _refused(attempt: Callable[[], None]) -> None:
+    with pytest.raises((StoreError, ConfigError)):
+        attempt()
