@@ -89,6 +89,7 @@ def test_going_back_in_time_is_refused_then_accepted_and_audited(copied: tuple[P
     with opened(home) as memory:
         memory.add("ana three", user_id="ana")
         memory.add("new", user_id="new")
+        memory.search("new", user_id="new")
     before = (home / "data" / "log.db").read_bytes()
     with pytest.raises(Conflict, match="--accept-rollback"):
         restore_data(settings(home), copy)
