@@ -27,8 +27,10 @@ from tacita.items import (
     DeleteReceipt,
     EraseReceipt,
     Extraction,
+    Forgetting,
     ImportReport,
     Item,
+    Mention,
     Page,
     Proof,
     Quarantined,
@@ -357,6 +359,53 @@ class AsyncMemory:
         """Remove all that came through one channel, and everything that was made of it; None if nothing did."""
         return await self._run(
             self._memory.purge, origin, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
+        )
+
+    async def forget(
+        self,
+        request: str,
+        *,
+        dry_run: bool = True,
+        ids: Sequence[str] | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Forgetting:
+        """Propose the items that a request in words means, and with `dry_run=False` remove them."""
+        return await self._run(
+            self._memory.forget,
+            request,
+            dry_run=dry_run,
+            ids=ids,
+            user_id=user_id,
+            agent_id=agent_id,
+            app_id=app_id,
+            run_id=run_id,
+        )
+
+    async def find_mentions(
+        self,
+        who: str,
+        *,
+        subjects: Iterable[Mapping[str, str]] | None = None,
+        progress: Callable[[int, int | None], None] = inspect.no_progress,
+    ) -> list[Mention]:
+        """Items that name somebody, in all the vaults that this view may read; ids and counts only."""
+        return await self._run(self._memory.find_mentions, who, subjects=subjects, progress=progress)
+
+    async def redact(
+        self,
+        who: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> DeleteReceipt | None:
+        """Take somebody's name, address or number out of every item that holds it, older versions included."""
+        return await self._run(
+            self._memory.redact, who, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id
         )
 
     async def hold(

@@ -424,6 +424,40 @@ class EraseReceipt(Value, frozen=True, kw_only=True):
     proof: Proof
 
 
+class Proposal(Value, frozen=True, kw_only=True):
+    """An item that a request to forget seems to mean."""
+
+    item: Item
+    reason: Literal["named", "model"]
+    """It names what the request names, or a model takes it to be about that."""
+    derived: int
+    """How many items that were made of it would go with it."""
+
+    @property
+    def id(self) -> str:
+        return self.item.id
+
+
+class Forgetting(Value, frozen=True, kw_only=True):
+    """What a request to forget seems to mean, and what was done about it."""
+
+    terms: int
+    """How many addresses, numbers and names the request holds."""
+    proposed: tuple[Proposal, ...]
+    receipt: DeleteReceipt | None = None
+    """None for a dry run, or when nothing was meant."""
+    warnings: tuple[str, ...] = ()
+
+
+class Mention(Value, frozen=True, kw_only=True):
+    """An item that names somebody, in whoever's vault."""
+
+    subject: Subject
+    id: str
+    count: int
+    """How often."""
+
+
 class SweepReport(Value, frozen=True, kw_only=True):
     """What a sweep over all vaults came to."""
 

@@ -15,7 +15,7 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
-from tacita.flows import forget, inspect, parse, portray, prompt, recall, receipts, remember, review, telling
+from tacita.flows import forget, inspect, mentions, parse, portray, prompt, recall, receipts, remember, review, telling
 from tacita.flows.engine import Clock, Engine, system_clock, whole
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
@@ -29,8 +29,10 @@ from tacita.items import (
     DeleteReceipt,
     EraseReceipt,
     Extraction,
+    Forgetting,
     ImportReport,
     Item,
+    Mention,
     Page,
     Proof,
     Quarantined,
@@ -434,6 +436,90 @@ class Memory:
         """
         scope = self._authorize(Permission.DELETE, "purge", _ids(user_id, agent_id, app_id, run_id))
         return forget.purge_origin(self._engine, self._principal, scope, parse.check_text(origin))
+
+    def forget(
+        self,
+        request: str,
+        *,
+        dry_run: bool = True,
+        ids: Sequence[str] | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Forgetting:
+        """Propose the items that a request in words means, and with `dry_run=False` remove them.
+
+        Names (known, capitalised or in quotes), addresses, numbers and codes are found in any surface form, in older versions
+        and metadata too. With a language model, items that mean the same without naming it are proposed as well; these
+        go only when their `ids` are given.
+
+        Args:
+            request: such as "everything about my ex-husband Tom".
+            ids: what to remove of the proposal; default all that is named.
+
+        Raises:
+            InvalidInput: the request names nothing, and there is no model.
+            NotFound: an id that the scope does not hold.
+            Held: the subject is under a legal hold, or frozen.
+        """
+        scope = self._authorize(Permission.DELETE, "forget", _ids(user_id, agent_id, app_id, run_id))
+        confirmed = None if ids is None else [parse_id(each) for each in ids]
+        asked = _query(request)
+        return mentions.forget(self._engine, self._principal, scope, asked, dry_run=dry_run, confirmed=confirmed)
+
+    def find_mentions(
+        self,
+        who: str,
+        *,
+        subjects: Iterable[Mapping[str, str]] | None = None,
+        progress: Callable[[int, int | None], None] = inspect.no_progress,
+    ) -> list[Mention]:
+        """Items that name somebody, in all the vaults that this view may read; ids and counts only.
+
+        Args:
+            who: a name, an address, a number or a code.
+            subjects: look through these only. An unbound view without them takes the admin permission.
+
+        Raises:
+            InvalidInput: `who` names nobody.
+        """
+        self._usable()
+        if subjects is not None:
+            scopes = self._engine.authorize_subjects(self._principal, Permission.READ, "find_mentions", subjects)
+        elif self._principal.subjects is not None:
+            own = [{f"{kind}_id": subject} for kind, subject in sorted(self._principal.subjects)]
+            scopes = self._engine.authorize_subjects(self._principal, Permission.READ, "find_mentions", own)
+        else:
+            self._principal.require(Permission.ADMIN)
+            scopes = inspect.subjects_of(self._engine, self._principal.tenant)
+        mentions.checked_terms(parse.check_text(who))
+        found: list[Mention] = []
+        for number, scope in enumerate(scopes):
+            progress(number, len(scopes))
+            found += mentions.find(self._engine, self._principal, scope, who)
+        return found
+
+    def redact(
+        self,
+        who: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> DeleteReceipt | None:
+        """Take somebody's name, address or number out of every item that holds it, older versions included.
+
+        Items keep their ids; their history begins anew. None if no item names them.
+
+        Raises:
+            InvalidInput: `who` names nobody.
+            Held: the subject is under a legal hold, or frozen.
+            StoreError: some of it is still stored.
+        """
+        scope = self._authorize(Permission.DELETE, "redact", _ids(user_id, agent_id, app_id, run_id))
+        return mentions.redact(self._engine, self._principal, scope, parse.check_text(who))
 
     def hold(
         self,

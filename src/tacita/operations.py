@@ -46,6 +46,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return []
 
 
+class NoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of an operation that is about no subject."""
+
+
 class AddRequest(Request, frozen=True, kw_only=True):
     messages: str | dict[str, Any] | list[Any]
     metadata: dict[str, Any] | None = None
@@ -102,13 +106,24 @@ class PurgeRequest(Request, frozen=True, kw_only=True):
     origin: str
 
 
+class ForgetRequest(Request, frozen=True, kw_only=True):
+    request: str
+    dry_run: bool = True
+    ids: list[str] | None = None
+
+
+class RedactRequest(Request, frozen=True, kw_only=True):
+    who: str
+
+
+class MentionsRequest(NoRequest, frozen=True, kw_only=True):
+    who: str
+    subjects: list[dict[str, str]] | None = None
+
+
 class RestrictRequest(Request, frozen=True, kw_only=True):
     on: bool | None = None
     reason: str | None = None
-
-
-class NoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of an operation that is about no subject."""
 
 
 class ListRequest(Request, frozen=True, kw_only=True):
@@ -161,6 +176,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             _operation(
                 "purge", PurgeRequest, Permission.DELETE, "remove all that came through a channel", destroys=True
             ),
+            _operation("forget", ForgetRequest, Permission.DELETE, "propose and remove what is meant", destroys=True),
+            _operation("find_mentions", MentionsRequest, Permission.READ, "items that name somebody, in all vaults"),
+            _operation("redact", RedactRequest, Permission.DELETE, "take a name out of all items", destroys=True),
             _operation("hold", RestrictRequest, Permission.ADMIN, "begin or end a legal hold"),
             _operation("freeze", RestrictRequest, Permission.ADMIN, "begin or end a freeze"),
             _operation("sweep", NoRequest, Permission.ADMIN, "delete what has expired", destroys=True),

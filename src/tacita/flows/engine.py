@@ -38,7 +38,7 @@ Vault = OpenVault[SearchIndex]
 INDEX_LAYOUT = "1"
 """Bump when the arrays of `SearchIndex` change: older snapshots are then rebuilt."""
 INDEX = IndexKind(INDEX_LAYOUT, SearchIndex, SearchIndex.from_arrays)
-DeletionReason = Literal["deleted", "expired", "rejected", "origin", "forgotten"]
+DeletionReason = Literal["deleted", "expired", "rejected", "origin", "forgotten", "redacted"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

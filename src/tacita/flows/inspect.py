@@ -169,6 +169,11 @@ def unfinished(engine: Engine, stop: Callable[[], bool]) -> Iterator[Scope]:
             yield scope
 
 
+def subjects_of(engine: Engine, tenant: str) -> list[Scope]:
+    """Every subject of a tenant."""
+    return [scope for scope in _subjects(engine) if scope.tenant == tenant]
+
+
 def _subjects(engine: Engine) -> Iterator[Scope]:
     for entry in engine.keys.ring.entries():
         tenant, kind, subject_id = engine.keys.whose(entry)

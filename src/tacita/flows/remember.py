@@ -156,7 +156,7 @@ def update(
 
     def decide(state: State) -> Change[None]:
         row = row_of(state, scope, item_id)
-        record = _current_record(vault, state, row)
+        record = current_record(vault, state, row)
         changes: dict[str, Any] = {"idempotency": None, "fingerprint": None, "labels": labels}
         if text is not None:
             changes |= {"text": message.text, "embedding": embedding}
@@ -334,7 +334,7 @@ def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:
     )
 
 
-def _current_record(vault: Vault, state: State, row: int) -> ItemRecord:
+def current_record(vault: Vault, state: State, row: int) -> ItemRecord:
     """The sealed record behind a row, with the vectors that it has now."""
     seqs = [int(state.rows["seq"][row]), *state.rare.reembedded.get(row, [])]
     events = vault.events(seqs)

@@ -27,6 +27,7 @@ from tacita.surfaces.command import (
     options,
     progress_bar,
     settings,
+    text_of,
 )
 from tacita.surfaces.render import show
 
@@ -49,6 +50,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(backup_app, name="backup")
     app.add_typer(restore_app, name="restore")
     app.command()(purge)
+    app.command()(forget)
+    app.command("mentions")(find_mentions)
+    app.command()(redact)
     app.command()(hold)
     app.command()(freeze)
     app.command()(sweep)
@@ -109,6 +113,48 @@ def purge(
     """Remove everything that came through one channel, and all that was made of it."""
     confirm("Remove all that came through this channel for good?", yes)
     do("purge", as_json, embedder="none", origin=origin, **ids_of(user, agent, app_id, run))
+
+
+def forget(
+    request: Annotated[
+        str, typer.Argument(help='In words: "everything about my ex-husband Tom"; - reads standard input.')
+    ],
+    really: Annotated[bool, typer.Option("--really", help="Remove it; without this, only propose.")] = False,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Remove this of the proposal; may be repeated.")] = None,
+    yes: Yes = False,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Propose what a request in words means; with --really remove it, and all that was made of it."""
+    if really:
+        confirm("Remove this for good?", yes)
+    scope = ids_of(user, agent, app_id, run)
+    do("forget", as_json, embedder="none", request=text_of(request), dry_run=not really, ids=ids or None, **scope)
+
+
+def find_mentions(
+    who: Annotated[str, typer.Argument(help="A name, an address, a number or a code; - reads standard input.")],
+    as_json: Json = False,
+) -> None:
+    """Find items that name somebody, in everybody's memory. Shows ids and counts, no content."""
+    do("find_mentions", as_json, embedder="none", who=text_of(who))
+
+
+def redact(
+    who: Annotated[str, typer.Argument(help="A name, an address, a number or a code; - reads standard input.")],
+    yes: Yes = False,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Take a name out of every item of one subject, older versions included."""
+    confirm("Take this name out of every item for good?", yes)
+    do("redact", as_json, who=text_of(who), **ids_of(user, agent, app_id, run))
 
 
 def hold(

@@ -124,6 +124,27 @@ def _trail(data: Any, console: Console) -> None:
         console.print(line)
 
 
+def _forgetting(data: Any, console: Console) -> None:
+    for warning in data["warnings"]:
+        console.print(Text(f"note: {warning}", style="yellow"))
+    for each in data["proposed"]:
+        also = f", and {each['derived']} made of it" if each["derived"] else ""
+        console.print(Text(f"{each['item']['id']}  ({each['reason']}{also})", style="dim"))
+        console.print(Text(f"  {each['item']['text']}"))
+    if data["receipt"]:
+        console.print(Text(f"{len(data['receipt']['ids'])} items removed", style="green"))
+    else:
+        console.print(f"{len(data['proposed'])} items are meant; --really removes those that are named")
+
+
+def _mentions(data: Any, console: Console) -> None:
+    for each in data:
+        subject = each["subject"]
+        console.print(Text(f"{each['count']:4d}x  {subject['kind']} {subject['id']}  {each['id']}"))
+    if not data:
+        console.print("nobody's memory names them")
+
+
 def _restrictions(data: Any, console: Console) -> None:
     for kind, reason in data.items():
         console.print(Text(f"{kind:8s}{'no' if reason is None else 'yes'}{f': {_words(reason)}' if reason else ''}"))
@@ -213,6 +234,8 @@ _PEOPLE = {
     "profile": _portrait,
     "summary": _portrait,
     "audit": _trail,
+    "forget": _forgetting,
+    "find_mentions": _mentions,
     "hold": _restrictions,
     "freeze": _restrictions,
 }

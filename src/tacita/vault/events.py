@@ -101,7 +101,7 @@ class ItemDeleted(_Event, frozen=True, kw_only=True, tag="deleted"):
 
     id: bytes
     purged: tuple[int, ...]
-    reason: Literal["deleted", "expired", "rejected", "origin", "forgotten"] = "deleted"
+    reason: Literal["deleted", "expired", "rejected", "origin", "forgotten", "redacted"] = "deleted"
 
 
 class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
