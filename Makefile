@@ -17,13 +17,16 @@ BEAM    ?=
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=
 
-.PHONY: help setup setup-dev model demo test check static quick bench format lock clean
+.PHONY: help setup setup-dev model demo test check static quick bench scorecard torture offline format lock clean
 
 help:
 	@echo "make demo     set up, fetch the embedding model and run the main job"
 	@echo "make test     set up and run the whole test suite"
 	@echo "make check    linters, types, import rules, generated files, quick tests"
 	@echo "make bench    measure speed and retrieval, print the tables"
+	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
+	@echo "make torture  the same tests at full size: hours"
+	@echo "make offline  all tests without a route to anywhere"
 	@echo "make format   format the code and write the generated files"
 	@echo "make lock     resolve the dependencies again and write the hashes"
 	@echo "make clean    remove what these targets made"
@@ -81,6 +84,19 @@ quick: $(VENV)/.dev $(VENV)/.model
 
 bench: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m benchmarks --metrics=$(METRICS) --locomo=$(LOCOMO) --beam=$(BEAM)
+
+# The tests behind the claims, and docs/scorecard.* written from what they say: about ten minutes.
+scorecard: $(VENV)/.dev $(VENV)/.model
+	$(PY) scripts/scorecard.py
+
+# The same tests at full size: hours.
+torture: $(VENV)/.dev $(VENV)/.model
+	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 \
+		$(PY) -m pytest --timeout=360000 tests/crash tests/survival
+
+# All tests in a network namespace that has loopback and no route.
+offline: $(VENV)/.dev $(VENV)/.model
+	$(PY) scripts/offline.py $(PY) -m pytest $(TESTS)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only --quiet .

@@ -26,11 +26,20 @@ _RECORD = "home.json"
 _SECRET_BYTES = 64 * 1024
 
 
-class _Record(msgspec.Struct, forbid_unknown_fields=True):
+class Root(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A root key: where it is, and its id."""
+
+    keys: str
+    provider: str
+
+
+class _Record(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     format: int
     created: str
     keys: str
     provider: str
+    previous: tuple[Root, ...] = ()
+    """Root keys from before a rotation, under which some vault keys may still be."""
 
 
 def prepare(home: Path) -> None:
@@ -57,6 +66,44 @@ def recorded_keys(home: Path) -> str | None:
     """The key URI that this home recorded, None before first use."""
     record = _read(home)
     return None if record is None else record.keys
+
+
+def previous_keys(home: Path) -> tuple[Root, ...]:
+    """Root keys from before a rotation that was not finished."""
+    record = _read(home)
+    return () if record is None else record.previous
+
+
+def root_of(home: Path, provider_id: str) -> str | None:
+    """Where the root key of this id is, as the home knows it at this moment; None if it knows no such."""
+    record = _read(home)
+    roots = () if record is None else (Root(record.keys, record.provider), *record.previous)
+    return next((root.keys for root in roots if root.provider == provider_id), None)
+
+
+def make_key_file(path: Path) -> None:
+    """A new root key in a private file, unless there is one."""
+    if not path.exists():
+        key_file.create(path)
+
+
+def record_rotation(home: Path, keys: str, provider: str) -> None:
+    """Make another root key the home's; the one before is remembered. Raises ConfigError without a record."""
+    with _locked(home):
+        record = _read(home)
+        if record is None:
+            raise ConfigError(f"{home} has no {_RECORD}: there is no root key to rotate")
+        kept = (Root(record.keys, record.provider), *record.previous)
+        previous = tuple(root for root in kept if root.provider != provider)
+        _write(home, _Record(record.format, record.created, keys, provider, previous))
+
+
+def record_end_of_rotation(home: Path) -> None:
+    """Forget the root keys from before."""
+    with _locked(home):
+        record = _read(home)
+        if record is not None and record.previous:
+            _write(home, _Record(record.format, record.created, record.keys, record.provider))
 
 
 def choose_keys(home: Path, uri: str | None, opened: Callable[[str], KeyProvider]) -> KeyProvider:

@@ -470,6 +470,19 @@ class SweepReport(Value, frozen=True, kw_only=True):
     """Erased vaults whose rows an interrupted erasure, or an old backup, had left."""
 
 
+class RotateReport(Value, frozen=True, kw_only=True):
+    """What a rotation of the root key came to."""
+
+    provider: str
+    """Id of the present root key."""
+    rewrapped: int
+    """Vault keys that were put under it now."""
+    left: int
+    """Vault keys that are still under another: run it again."""
+    previous: tuple[str, ...]
+    """Root keys that the home still accepts; they are let go of by `tacita rotate` without `--to`."""
+
+
 class RestoreReport(Value, frozen=True, kw_only=True):
     """What putting an older copy of the data back came to."""
 

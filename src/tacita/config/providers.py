@@ -13,6 +13,7 @@ from tacita.config.settings import Settings
 from tacita.errors import ConfigError
 from tacita.ports.keys import KeyProvider
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.vault.succession import Succession
 
 
 def build_file(
@@ -120,14 +121,25 @@ def build_keys(
     uri = given or settings.keys
 
     def opened(uri: str) -> KeyProvider:
-        return _open_keys(settings, uri)
+        return open_keys(settings, uri)
 
-    provider = _home.choose_keys(settings.home, uri, opened) if has_home else opened(uri or "ephemeral:")
+    if not has_home:
+        provider = opened(uri or "ephemeral:")
+    else:
+        chosen = _home.choose_keys(settings.home, uri, opened)
+        provider = Succession(chosen, lambda wanted: _elsewhere(settings, wanted))
     owned.append(provider.close)
     return provider
 
 
-def _open_keys(settings: Settings, uri: str) -> KeyProvider:
+def _elsewhere(settings: Settings, provider_id: str) -> KeyProvider | None:
+    """The home's root key of another id: from before a rotation, or after one that another process makes."""
+    uri = _home.root_of(settings.home, provider_id)
+    found = None if uri is None else open_keys(settings, uri)
+    return found if found is not None and found.id == provider_id else None
+
+
+def open_keys(settings: Settings, uri: str) -> KeyProvider:
     scheme, rest = registry.split(uri)
     factory = registry.lookup("keys", scheme, settings.plugins.allow)
     provider: KeyProvider

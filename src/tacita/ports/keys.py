@@ -6,7 +6,7 @@ The ring is a second, small store with its own home and its own backup rule. Who
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,10 @@ class KeyProvider(ABC):
     def unwrap(self, blob: bytes, context: KeyContext) -> SecretKey:
         """The inverse. Raises WrongKey if blob or context are not this provider's, KeyUnavailable if it cannot tell."""
 
+    def known_as(self, provider_id: str) -> KeyProvider | None:
+        """The provider of this id: this one, or one that it took over from; None if it knows no such."""
+        return self if provider_id == self.id else None
+
     def close(self) -> None:  # noqa: B027  most providers hold nothing open
         """Release what the provider holds."""
 
@@ -67,6 +71,17 @@ class KeyRing(ABC):
     @abstractmethod
     def put_setting_once(self, name: str, value: bytes) -> bytes:
         """Keep `value` durably unless `name` is already set; return what is kept (the winner of a race)."""
+
+    @abstractmethod
+    def drop_setting(self, name: str) -> None:
+        """Remove a setting durably, its bytes included. Harmless when there is none."""
+
+    @abstractmethod
+    def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
+        """Put the second entry of each pair in the place of the first, durably and in one transaction; how many.
+
+        Only wrapped key and provider change. A pair whose first entry is no longer what is kept is left as it is.
+        """
 
     @abstractmethod
     def get(self, vault_id: bytes) -> RingEntry | None:

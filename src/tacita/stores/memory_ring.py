@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from threading import RLock
 
@@ -34,6 +34,22 @@ class MemoryKeyRing(KeyRing):
         with self._lock:
             self._open()
             return self._settings.setdefault(name, value)
+
+    def drop_setting(self, name: str) -> None:
+        with self._lock:
+            self._open()
+            self._settings.pop(name, None)
+
+    def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
+        done = 0
+        with self._lock:
+            entries = self._open()
+            for old, new in pairs:
+                kept = entries.get(old.vault_id)
+                if kept is not None and kept.wrapped == old.wrapped:
+                    entries[old.vault_id] = replace(kept, wrapped=new.wrapped, provider=new.provider)
+                    done += 1
+        return done
 
     def get(self, vault_id: bytes) -> RingEntry | None:
         with self._lock:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,35 @@ class SqliteKeyRing(KeyRing):
             kept: bytes = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()[0]
         return kept
 
+    def drop_setting(self, name: str) -> None:
+        with self._db.transaction("drop setting") as db:
+            db.execute("DELETE FROM settings WHERE name = ?", (name,))
+        self._db.scrub()
+
+    def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
+        done = 0
+        with self._db.transaction("rewrap keys") as db:
+            for old, new in pairs:
+                vault_id = checked_vault_id(old.vault_id)
+                # Removed and put in anew: nothing in a row of `keys` ever changes in place.
+                gone = db.execute(
+                    "DELETE FROM keys WHERE vault_id = ? AND wrapped = ?", (vault_id, old.wrapped)
+                ).rowcount
+                if gone:
+                    self._insert(db, new)
+                    done += 1
+        if done:
+            self._db.scrub()
+        return done
+
+    def _insert(self, db: sqlite3.Connection, entry: RingEntry) -> None:
+        others = len(entry.vault_id) + 4 + len(entry.provider.encode()) + len(entry.label) + len(entry.wrapped)
+        filler = bytes(self._db.overflow.filler(others))
+        db.execute(
+            "INSERT INTO keys (vault_id, filler, key_version, provider, label, wrapped) VALUES (?,?,?,?,?,?)",
+            (entry.vault_id, filler, entry.key_version, entry.provider, entry.label, entry.wrapped),
+        )
+
     def get(self, vault_id: bytes) -> RingEntry | None:
         with self._db.connection("get key") as db:
             row = db.execute(f"{_SELECT} WHERE vault_id = ?", (checked_vault_id(vault_id),)).fetchone()
@@ -78,16 +108,11 @@ class SqliteKeyRing(KeyRing):
 
     def create(self, entry: RingEntry) -> None:
         vault_id = checked_vault_id(entry.vault_id)
-        others = len(vault_id) + 4 + len(entry.provider.encode()) + len(entry.label) + len(entry.wrapped)
-        filler = bytes(self._db.overflow.filler(others))
         with self._db.transaction("create key") as db:
             if db.execute("SELECT 1 FROM keys WHERE vault_id = ?", (vault_id,)).fetchone():
                 raise Conflict(f"vault {vault_id.hex()[:12]} has a key already")
             db.execute("DELETE FROM tombstones WHERE vault_id = ?", (vault_id,))
-            db.execute(
-                "INSERT INTO keys (vault_id, filler, key_version, provider, label, wrapped) VALUES (?,?,?,?,?,?)",
-                (vault_id, filler, entry.key_version, entry.provider, entry.label, entry.wrapped),
-            )
+            self._insert(db, entry)
             db.execute("INSERT INTO anchors VALUES (?,?,?)", (vault_id, entry.anchor.seq, entry.anchor.chain))
 
     def advance(self, vault_id: bytes, anchor: Anchor) -> None:

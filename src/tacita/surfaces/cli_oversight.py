@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     app.command()(hold)
     app.command()(freeze)
     app.command()(sweep)
+    app.command()(rotate)
 
 
 @quarantine_app.command("list")
@@ -188,6 +189,20 @@ def sweep(as_json: Json = False) -> None:
     with progress_bar("sweeping") as report, opened_memory(embedder="none") as memory:
         found = memory.sweep(progress=report)
     show(Response("sweep", found.to_dict()), as_json=as_json or options.json, console=console())
+
+
+def rotate(
+    to: Annotated[
+        str | None, typer.Option("--to", help="New root key: file:NAME (made if missing), env:VAR, ...")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Wrap every vault key under another root key, while the home is in use. Without --to: finish, and drop the old key."""
+    from tacita.rotating import rotate as run
+
+    with progress_bar("rotating") as report:
+        found = run(settings(), to, report)
+    show(Response("rotate", found.to_dict()), as_json=as_json or options.json, console=console())
 
 
 @audit_app.command("tail")

@@ -71,6 +71,24 @@ class KeyRingContract:
             with pytest.raises(KeyUnavailable):
                 ring.rewind(missing, Anchor(0, b"c" * 32))
 
+    def test_keys_are_rewrapped_and_settings_dropped(self, ring: KeyRing) -> None:
+        ring.create(entry(A))
+        ring.create(entry(B))
+        ring.advance(A, Anchor(3, b"d" * 32))
+        old, other = entry(A), entry(B, b"not what is kept")
+        pairs = [(each, replace(each, wrapped=b"wrapped anew", provider="test:2")) for each in (old, other)]
+        assert ring.rewrap(pairs) == 1
+        found, untouched = ring.get(A), ring.get(B)
+        assert found is not None
+        assert (found.wrapped, found.provider, found.label) == (b"wrapped anew", "test:2", b"label")
+        assert found.anchor == Anchor(3, b"d" * 32), "the anchor stays"
+        assert untouched == entry(B)
+        assert ring.rewrap(pairs) == 0
+        ring.put_setting_once("name", b"value")
+        ring.drop_setting("name")
+        ring.drop_setting("name")
+        assert ring.setting("name") is None
+
     def test_a_race_to_create_has_one_winner(self, ring: KeyRing) -> None:
         def attempt(number: int) -> bool:
             try:

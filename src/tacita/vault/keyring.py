@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from tacita import hazmat
@@ -34,11 +36,35 @@ class Keys:
         """Signs what was deleted. Its public half may be given to anybody."""
 
     def _open_catalog(self) -> SecretKey:
-        wrapped = self.ring.setting(_CATALOG)
+        # After a rotation it is there once for each root key, until the old ones are let go of.
+        wrapped = self.ring.setting(_rotated_catalog(self._provider)) or self.ring.setting(_CATALOG)
         if wrapped is None:
             fresh = self._provider.wrap(SecretKey.generate(), _CATALOG_CONTEXT)
             wrapped = self.ring.put_setting_once(_CATALOG, fresh)
         return self._provider.unwrap(wrapped, _CATALOG_CONTEXT)
+
+    def hand_catalog_to(self, provider: KeyProvider) -> None:
+        """Let another root key open the catalog as well."""
+        wrapped = provider.wrap(self._open_catalog(), _CATALOG_CONTEXT)
+        self.ring.put_setting_once(_rotated_catalog(provider), wrapped)
+
+    def take_catalog_from(self, provider_id: str) -> None:
+        """Let an old root key open the catalog no longer. Only when the present one does."""
+        if self.ring.setting(_rotated_catalog(self._provider)) is None:
+            raise KeyUnavailable("the catalog was not handed to the present root key")
+        self.ring.drop_setting(_CATALOG)
+        self.ring.drop_setting(f"{_CATALOG}@{provider_id}")
+
+    def rewrapped(self, entry: RingEntry) -> RingEntry:
+        """The entry under the present root key."""
+        tenant, _, _ = self.whose(entry)
+        context = KeyContext(tenant, entry.vault_id, entry.key_version)
+        wrapped = self._provider.wrap(self._opener(entry).unwrap(entry.wrapped, context), context)
+        return replace(entry, wrapped=wrapped, provider=self._provider.id)
+
+    def is_present(self, entry: RingEntry) -> bool:
+        """Whether an entry is under the present root key."""
+        return entry.provider == self._provider.id
 
     def vault_id(self, tenant: str, kind: str, subject_id: str) -> bytes:
         """The store's name for a vault: keyed, so that nobody without the ring can test a guess."""
@@ -94,10 +120,19 @@ class Keys:
         return label
 
     def _unwrap(self, tenant: str, entry: RingEntry) -> VaultKeys:
-        if entry.provider != self._provider.id:
+        key = self._opener(entry).unwrap(entry.wrapped, KeyContext(tenant, entry.vault_id, entry.key_version))
+        return VaultKeys.derive(key, tenant=tenant, vault_id=entry.vault_id, version=entry.key_version)
+
+    def _opener(self, entry: RingEntry) -> KeyProvider:
+        """The provider under which an entry is: the present one, or one from before a rotation."""
+        provider = self._provider.known_as(entry.provider)
+        if provider is None:
             raise KeyUnavailable(
                 f"vault {entry.vault_id.hex()[:12]} is sealed under key provider {entry.provider}, "
                 f"this home uses {self._provider.id}"
             )
-        key = self._provider.unwrap(entry.wrapped, KeyContext(tenant, entry.vault_id, entry.key_version))
-        return VaultKeys.derive(key, tenant=tenant, vault_id=entry.vault_id, version=entry.key_version)
+        return provider
+
+
+def _rotated_catalog(provider: KeyProvider) -> str:
+    return f"{_CATALOG}@{provider.id}"
