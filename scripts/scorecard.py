@@ -77,6 +77,11 @@ CLAIMS = (
     ),
     Claim(
         "Survival",
+        "kill -9 while the root key is rotated",
+        ("tests/unit/keys/test_rotation.py::test_kill_9_while_rotating",),
+    ),
+    Claim(
+        "Survival",
         "a store or ring that fails before any one call",
         ("tests/survival/test_faults.py::test_every_call_site_may_fail[before]",),
     ),

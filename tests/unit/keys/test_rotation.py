@@ -16,6 +16,7 @@ from tacita.config import Settings
 from tacita.errors import ConfigError
 from tacita.rotating import rotate
 from tacita.sealed import RingEntry
+from tacita.testing.tampering import editable
 
 
 def opened(home: Path) -> Memory:
@@ -43,7 +44,7 @@ def everything(home: Path) -> set[str]:
 def test_all_vault_keys_move_and_the_old_root_key_opens_nothing_in_the_end(
     filled: Path,
 ) -> None:
-    data = (filled / "data" / "log.db").read_bytes()
+    data = _digests(filled)
     wrapped = [entry.wrapped for entry in _entries(filled)]
     report = rotate(settings(filled), "file:root-2.key")
     assert (report.rewrapped, report.left, report.previous) == (20, 0, ("file:root.key",))
@@ -55,12 +56,19 @@ def test_all_vault_keys_move_and_the_old_root_key_opens_nothing_in_the_end(
     assert (end.rewrapped, end.left, end.previous) == (0, 0, ())
     (filled / "keys" / "root.key").unlink()
     assert everything(filled) == {f"text {number}" for number in range(20)}
-    assert (filled / "data" / "log.db").read_bytes()[:100] == data[:100]
+    assert data <= _digests(filled), "the data stay as they are"
     with opened(filled) as memory:
         assert [each["outcome"] for each in memory.audit() if each["operation"] == "rotate"] == ["begun", "ok"]
     (filled / "keys" / "root-2.key").unlink()
     with pytest.raises(TacitaError):
         opened(filled)
+
+
+def _digests(home: Path) -> set[bytes]:
+    with editable(home / "data" / "log.db") as db:
+        found = {digest for (digest,) in db.execute("SELECT digest FROM log")}
+    db.close()
+    return found
 
 
 def _entries(home: Path) -> list[RingEntry]:
