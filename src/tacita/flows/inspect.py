@@ -104,6 +104,10 @@ def _verify_vault(engine: Engine, entry: RingEntry, counts: Counter[str]) -> Non
         event = decode(body)
         if kind != AUDIT_KIND:
             explained.update(state.apply(row.seq, event))
+    try:
+        state.check_explained()
+    except Tampered as error:
+        raise Tampered(f"vault {keys.name} {error}") from None
     log.check_anchor(anchor)
     if holes != explained:
         seq = min(holes ^ explained)

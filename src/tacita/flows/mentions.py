@@ -27,7 +27,7 @@ from tacita.pipeline.prompt import KnownLine
 from tacita.pipeline.reply import read
 from tacita.ports.models import checked_complete
 from tacita.privacy.surface import Term, replaced, spans, terms_of
-from tacita.vault.events import Event, ItemAdded, ItemDeleted, ItemRecord
+from tacita.vault.events import Event, ExtractionRequested, ItemAdded, ItemDeleted, ItemRecord, ItemSuperseded
 from tacita.vault.vault import Change
 
 REDACTED: Final = "[redacted]"
@@ -267,15 +267,28 @@ def _replace(
     under_hold(state)
     events: list[Event] = []
     purged: list[int] = []
+    actor, purpose = principal.actor, principal.purpose
     for item_id, record in zip(ids, records, strict=True):
         if item_id not in state.by_id:
             continue
-        seqs = event_seqs(state, state.by_id[item_id])
+        row = state.by_id[item_id]
+        seqs = event_seqs(state, row)
         purged += seqs
-        gone = ItemDeleted(
-            at=now, actor=principal.actor, purpose=principal.purpose, id=item_id, purged=tuple(seqs), reason="redacted"
+        # What is put in its place is as current, as released and as pending as it was.
+        kept = msgspec.structs.replace(record, held=state.rare.held.get(item_id))
+        events.append(
+            ItemDeleted(at=now, actor=actor, purpose=purpose, id=item_id, purged=tuple(seqs), reason="redacted")
         )
-        events += [gone, ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record)]
+        events.append(ItemAdded(at=now, actor=actor, purpose=purpose, item=kept))
+        if (ended := state.rare.superseded.get(item_id)) is not None:
+            until = int(state.rows["valid_to"][row])
+            events.append(
+                ItemSuperseded(
+                    at=now, actor=actor, purpose=purpose, id=item_id, by=ended[1], until=until, reason=ended[2]
+                )
+            )
+        if (asked := state.rare.pending.get(item_id)) is not None:
+            events.append(ExtractionRequested(at=now, actor=actor, purpose=asked[1], ids=(item_id,)))
     return Change(purged, events, purged)
 
 

@@ -13,6 +13,7 @@ import msgspec
 from tacita.errors import Tampered
 
 ITEM_ID_BYTES = 16
+SupersedeReason = Literal["refines", "supersedes", "contradicts", "duplicate"]
 
 
 # gc=False: events are trees of plain values and never part of a cycle, and a bulk add makes thousands of them.
@@ -119,7 +120,7 @@ class ItemSuperseded(_Event, frozen=True, kw_only=True, tag="superseded"):
     by: bytes
     until: int
     """The moment from which it no longer holds."""
-    reason: Literal["refines", "supersedes", "contradicts", "duplicate"]
+    reason: SupersedeReason
 
 
 class ItemReleased(_Event, frozen=True, kw_only=True, tag="released"):

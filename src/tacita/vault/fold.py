@@ -31,6 +31,7 @@ from tacita.vault.events import (
     ItemSuperseded,
     ItemUpdated,
     Restricted,
+    SupersedeReason,
 )
 
 ALONE = "\x00"
@@ -100,7 +101,7 @@ class Rare(msgspec.Struct):
     sources: dict[int, tuple[bytes, ...]] = {}
     labels: dict[int, tuple[str, ...]] = {}
     derivations: dict[int, Derivation] = {}
-    superseded: dict[bytes, tuple[int, bytes, str]] = {}
+    superseded: dict[bytes, tuple[int, bytes, SupersedeReason]] = {}
     """Item id -> (seq of the event, id of the item that took its place, reason)."""
     held: dict[bytes, str] = {}
     """Item id -> why it is in quarantine."""
@@ -147,6 +148,7 @@ class VaultState(Generic[Index]):
         self.rare = Rare()
         self.by_id: dict[bytes, int] = {}
         self.ids: list[bytes] = []
+        self._orphans: dict[bytes, int] = {}
         self.names: list[str | None] = [None]
         self._name_numbers = _Numbers(self.names)
         self.dead = 0
@@ -274,18 +276,22 @@ class VaultState(Generic[Index]):
                     version=int(previous["version"]) + 1,
                 )
             case ItemDeleted(id=item_id, purged=purged):
+                self._orphans.pop(item_id, None)
                 self._remove(self._existing(seq, item_id) if item_id in self.by_id else None, item_id)
                 return purged
             case ItemReembedded(id=item_id, seq=of, embedding=embedding):
                 self._reembed(seq, item_id, of, embedding)
             case ItemSuperseded(id=item_id, by=by, until=until, reason=reason):
-                row = self._existing(seq, item_id)
+                if (row := self._existing_or_purged(seq, item_id)) is None:
+                    return ()
                 if self._rows["valid_to"][row] == NEVER:
                     self._rows["valid_to"][row] = until
                     self.replaced += 1
                 self.rare.superseded[item_id] = (seq, by, reason)
             case ItemReleased(id=item_id):
-                self._rows["held"][self.versions(self._existing(seq, item_id))] = False
+                if (row := self._existing_or_purged(seq, item_id)) is None:
+                    return ()
+                self._rows["held"][self.versions(row)] = False
                 self.rare.held.pop(item_id, None)
             case ConsentSet(models=models):
                 self.rare.consent = models
@@ -316,6 +322,18 @@ class VaultState(Generic[Index]):
         if row is None:
             raise Tampered(f"seq {seq}: changes an item that does not exist")
         return row
+
+    def _existing_or_purged(self, seq: int, item_id: bytes) -> int | None:
+        """The row of an item; None if it was purged, which a deletion further down the log must then explain."""
+        row = self.by_id.get(item_id)
+        if row is None:
+            self._orphans.setdefault(item_id, seq)
+        return row
+
+    def check_explained(self) -> None:
+        """Raises Tampered when an event changed an item that neither was there nor was deleted later."""
+        if self._orphans:
+            raise Tampered(f"seq {min(self._orphans.values())}: changes an item that does not exist")
 
     def _append(
         self, seq: int, item: ItemRecord, *, created_at: int, updated_at: int, older: int, version: int

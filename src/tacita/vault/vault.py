@@ -118,6 +118,7 @@ class OpenVault(Generic[Index]):
                     holes.add(row.seq)
                 else:
                     explained.update(self.state.apply(row.seq, decode(body)))
+            self.state.check_explained()
         except Tampered as error:
             # A bare fold error knows only its seq; say whose vault it is.
             message = str(error)
