@@ -470,6 +470,15 @@ class SweepReport(Value, frozen=True, kw_only=True):
     """Erased vaults whose rows an interrupted erasure, or an old backup, had left."""
 
 
+class ArchiveReport(Value, frozen=True, kw_only=True):
+    """What was written to an archive, or replayed from one."""
+
+    subject: Subject
+    events: int
+    at: datetime
+    """When the archive was made."""
+
+
 class RotateReport(Value, frozen=True, kw_only=True):
     """What a rotation of the root key came to."""
 

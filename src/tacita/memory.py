@@ -15,7 +15,20 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import ConfigError, InvalidInput
-from tacita.flows import forget, inspect, mentions, parse, portray, prompt, recall, receipts, remember, review, telling
+from tacita.flows import (
+    archive,
+    forget,
+    inspect,
+    mentions,
+    parse,
+    portray,
+    prompt,
+    recall,
+    receipts,
+    remember,
+    review,
+    telling,
+)
 from tacita.flows.engine import Clock, Engine, system_clock, whole
 from tacita.flows.filters import parse_filters
 from tacita.flows.ids import parse_id
@@ -24,6 +37,7 @@ from tacita.flows.worker import Worker
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
     AddResult,
+    ArchiveReport,
     Change,
     ContextBlock,
     DeleteReceipt,
@@ -772,6 +786,44 @@ class Memory:
         """A header record, then every item of the scope, oldest first, ready for JSON Lines. It is plaintext."""
         scope = self._authorize(Permission.EXPORT, "export", _ids(user_id, agent_id, app_id, run_id))
         return inspect.export(self._engine, self._principal, scope)
+
+    def export_archive(
+        self,
+        path: str | os.PathLike[str],
+        passphrase: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> ArchiveReport:
+        """Write everything of a subject to a new file, sealed under a passphrase: versions, trust, vectors, history.
+
+        Args:
+            passphrase: at least 12 characters. Without it the file is noise; with it anybody can read it.
+
+        Raises:
+            InvalidInput: the file is there already, the passphrase is short, or nothing is known of the subject.
+        """
+        scope = self._authorize(Permission.EXPORT, "export_archive", _ids(user_id, agent_id, app_id, run_id))
+        if len(scope.ids) > 1:
+            raise InvalidInput("an archive holds a whole subject: give exactly one id")
+        return archive.write(self._engine, self._principal, scope, Path(path), passphrase)
+
+    def import_archive(self, path: str | os.PathLike[str], passphrase: str) -> ArchiveReport:
+        """Replay an archive: the same vault again, with the same ids, versions, trust and times.
+
+        Needs the admin permission, for an archive's word about trust is believed.
+
+        Raises:
+            InvalidInput: it is no archive.
+            WrongKey: the passphrase is another one.
+            Tampered: it was changed or cut off. Nothing was written.
+            Conflict: something is known of its subject already.
+        """
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        return archive.read(self._engine, self._principal, Path(path), passphrase)
 
     def import_(
         self,

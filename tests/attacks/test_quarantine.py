@@ -158,3 +158,28 @@ def test_an_update_is_no_way_around_it(memory: Memory) -> None:
         memory.update(added.ids[0], HOSTILE, user_id="ana")
     assert memory.get(added.ids[0], user_id="ana").text == "It rains in Porto."
     assert len(memory.history(added.ids[0], user_id="ana")) == 1
+
+
+def test_what_was_let_go_stays_and_may_be_changed(tmp_path: Path) -> None:
+    now = [1_800_000_000_000_000]
+    day = 86_400_000_000
+    with Memory(tmp_path / "home", embedder="none", clock=lambda: now[0]) as memory:
+        kept, short, forgotten = memory.add(
+            [tool(HOSTILE), tool(HOSTILE + " 2"), tool(HOSTILE + " 3")], user_id="ana"
+        ).ids
+        limited = memory.add(tool(HOSTILE + " 4"), user_id="ana", expires_at=(now[0] + 60 * day) / 1e6).ids[0]
+        digests = {each.id: each.digest for each in memory.quarantine(user_id="ana")}
+        for item in (kept, short, limited):
+            memory.review(item, approve=True, digest=digests[item], user_id="ana")
+        assert memory.get(kept, user_id="ana").expires_at is None, "the limit was the quarantine's"
+        assert memory.get(limited, user_id="ana").expires_at is not None
+        memory.update(short, "harmless now", user_id="ana")
+        assert memory.get(short, user_id="ana").text == "harmless now"
+        now[0] += 31 * day
+        assert {item.id for item in memory.get_all(user_id="ana")} == {kept, short, limited}
+        assert memory.quarantine(user_id="ana") == [], f"nobody looked at {forgotten[:4]}, so it went"
+    with Memory(tmp_path / "home", embedder="none", clock=lambda: now[0]) as memory:
+        assert {item.id for item in memory.get_all(user_id="ana")} == {kept, short, limited}
+        now[0] += 31 * day
+        assert {item.id for item in memory.get_all(user_id="ana")} == {kept, short}, "its own limit still holds"
+        assert memory.verify().ok

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from tacita import limits
 from tacita.access.principal import Permission, Principal
 from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, Tampered
 from tacita.flows import parse, remember
-from tacita.flows.engine import INDEX, Engine, moment, subject_of, whole
+from tacita.flows.engine import INDEX, Engine, Vault, moment, subject_of, whole
+from tacita.flows.ids import format_id
 from tacita.flows.recall import item_at, select
 from tacita.flows.rollback import drop_erased
 from tacita.importers.base import BadLine, ImportRecord
@@ -22,7 +25,7 @@ from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, Vault
 from tacita.privacy.policy import guard
 from tacita.sealed import RingEntry
 from tacita.vault import snapshot
-from tacita.vault.events import decode
+from tacita.vault.events import ItemAdded, ItemUpdated, decode
 from tacita.vault.fold import VaultState
 from tacita.vault.format import VaultKeys
 from tacita.vault.log import SealedLog
@@ -253,16 +256,20 @@ def _writes(engine: Engine, entry: RingEntry, tenant: str) -> Iterator[dict[str,
 
 
 def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[str, Any]]:
-    """A header record, then every current item of the scope, oldest first, as plain dicts."""
+    """A header record, then every item of the scope, outdated ones too, oldest first, each with its history."""
     subject: Subject = subject_of(scope)
     now = engine.clock()
     vault = engine.find(scope)
     ids: list[bytes] = []
     if vault is not None:
         with vault.lock:
-            mask = select(vault.state, scope, None)
-            current = vault.state.current() if mask is None else mask
-            rows = sorted(current.nonzero()[0].tolist(), key=lambda row: int(vault.state.rows["timestamp"][row]))
+            state = vault.state
+            newest = np.zeros(len(state), np.bool_)
+            newest[list(state.by_id.values())] = True
+            for field, value in scope.ids.items():
+                number = state.number_of(value)
+                newest &= state.rows[field] == (-1 if number is None else number)
+            rows = sorted(newest.nonzero()[0].tolist(), key=lambda row: int(vault.state.rows["timestamp"][row]))
             ids = [vault.state.ids[row] for row in rows]
     engine.read_entry(principal, "export", vault, len(ids))
     yield {
@@ -276,8 +283,34 @@ def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[
         with vault.lock:
             row = vault.state.by_id.get(item_id)
             item = None if row is None else item_at(vault.state, row)
+            held = vault.state.rare.held.get(item_id)
         if item is not None:
-            yield item.to_dict()
+            yield {**item.to_dict(), "quarantined": held, "history": _history(vault, item_id)}
+
+
+def _history(vault: Vault, item_id: bytes) -> list[dict[str, Any]]:
+    """Earlier versions of an item and what became of it, oldest first: nothing of it is left out of an export."""
+    with vault.lock:
+        state = vault.state
+        row = state.by_id.get(item_id)
+        rows = [] if row is None else state.versions(row)[::-1]
+        versions = vault.events([int(state.rows["seq"][each]) for each in rows])
+        ended = state.rare.superseded.get(item_id)
+    found = [
+        {
+            "event": "added" if isinstance(event, ItemAdded) else "updated",
+            "at": moment(event.at).isoformat(),
+            "actor": event.actor,
+            "purpose": event.purpose,
+            "text": event.item.text,
+            "metadata": event.item.metadata,
+        }
+        for event in versions.values()
+        if isinstance(event, ItemAdded | ItemUpdated)
+    ]
+    if ended is not None:
+        found.append({"event": ended[2], "by": format_id(ended[1])})
+    return found
 
 
 def import_records(

@@ -118,16 +118,15 @@ def _tells(engine: Engine, item: ItemRecord) -> bool:
 def held_back(policy: Policy, record: ItemRecord, now: int, *, by_policy: bool) -> ItemRecord:
     """The record, in quarantine if the policy says so, or if its channel is not trusted and it wants to instruct."""
     ends = now + QUARANTINE
-    expiry = ends if record.expires_at is None else min(ends, record.expires_at)
     if by_policy:
-        return msgspec.structs.replace(record, held="policy", expires_at=expiry)
+        return msgspec.structs.replace(record, held="policy", review_by=ends)
     found = signs(record.text) if policy.marks_instructions and record.trust <= Trust.IMPORTED else ()
     if not suspicious(found, trusted=False):
         return record
     labels = tuple(sorted({*record.labels, *(f"instruction-{name}" for name in found)}))
     if record.trust > Trust.UNTRUSTED:
         return msgspec.structs.replace(record, labels=labels)
-    return msgspec.structs.replace(record, labels=labels, held="instruction", expires_at=expiry)
+    return msgspec.structs.replace(record, labels=labels, held="instruction", review_by=ends)
 
 
 def update(
@@ -157,7 +156,13 @@ def update(
     def decide(state: State) -> Change[None]:
         row = row_of(state, scope, item_id)
         record = current_record(vault, state, row)
-        changes: dict[str, Any] = {"idempotency": None, "fingerprint": None, "labels": labels}
+        changes: dict[str, Any] = {
+            "idempotency": None,
+            "fingerprint": None,
+            "labels": labels,
+            "held": None,
+            "review_by": None,
+        }
         if text is not None:
             changes |= {"text": message.text, "embedding": embedding}
         if metadata is not None:

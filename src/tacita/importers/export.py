@@ -1,4 +1,5 @@
-"""Tacita's own export: a header record, then one item a line. Importing it gives the items again, under their ids' keys."""
+"""Tacita's own export: a header record, then one item a line with its history. Importing it gives the current items
+again as messages, under their ids' keys; for an equal vault there are archives."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def read(source: Source) -> Entries:
             if not data.strip():
                 continue
             fields = mapping(json_value(data), "the line")
-            if "tacita_export" not in fields:
+            # What no longer holds, or waits for a review, does not come back as news.
+            if "tacita_export" not in fields and not fields.get("valid_to") and not fields.get("quarantined"):
                 yield from records(_draft(line, fields), keys)
         except Unreadable as bad:
             yield BadLine(line=line, reason=str(bad))

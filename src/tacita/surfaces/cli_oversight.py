@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tacita.config.reading import read_reference
 from tacita.errors import InvalidInput
 from tacita.operations import Response, execute, stream
 from tacita.surfaces.command import (
@@ -38,6 +39,10 @@ audit_app = typer.Typer(help="Who read, changed, was refused or deleted what, wh
 receipt_app = typer.Typer(help="Signed receipts of deletions.", no_args_is_help=True)
 backup_app = typer.Typer(help="Copies of a home that is in use: data and keys apart.", no_args_is_help=True)
 restore_app = typer.Typer(help="Put copies back. Stop everything that uses the home first.", no_args_is_help=True)
+archive_app = typer.Typer(
+    help="One subject's whole memory in one file, sealed under a passphrase.", no_args_is_help=True
+)
+Passphrase = Annotated[str, typer.Option("--passphrase", help="By reference: env:NAME or file:PATH.")]
 Reason = Annotated[str | None, typer.Option(help="Why, for the history. No names.")]
 End = Annotated[bool, typer.Option("--end", help="End it.")]
 
@@ -47,6 +52,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(quarantine_app, name="quarantine")
     app.add_typer(audit_app, name="audit")
     app.add_typer(receipt_app, name="receipt")
+    app.add_typer(archive_app, name="archive")
     app.add_typer(backup_app, name="backup")
     app.add_typer(restore_app, name="restore")
     app.command()(purge)
@@ -313,3 +319,31 @@ def restore_keys(
 
     restore(settings(), folder)
     show(Response("restore", {"home": str(settings().home)}), as_json=as_json or options.json, console=console())
+
+
+@archive_app.command("write")
+def archive_write(
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    passphrase: Passphrase,
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    as_json: Json = False,
+) -> None:
+    """Write everything of one subject: versions, trust, history and vectors."""
+    with opened_memory(embedder="none") as memory:
+        report = memory.export_archive(file, read_reference(passphrase), **ids_of(user, agent, app_id, run))
+    show(Response("archive", report.to_dict()), as_json=as_json or options.json, console=console())
+
+
+@archive_app.command("read")
+def archive_read(
+    file: Annotated[Path, typer.Argument(help="As `archive write` wrote it.")],
+    passphrase: Passphrase,
+    as_json: Json = False,
+) -> None:
+    """Replay an archive into a home that knows nothing of its subject."""
+    with opened_memory(embedder="none") as memory:
+        report = memory.import_archive(file, read_reference(passphrase))
+    show(Response("archive", report.to_dict()), as_json=as_json or options.json, console=console())

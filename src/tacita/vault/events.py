@@ -70,6 +70,8 @@ class ItemRecord(_Record, frozen=True, kw_only=True):
     """Types of personal data and secrets that the guard found."""
     held: str | None = None
     """Why it is in quarantine: kept, but neither found nor told until somebody has looked at it."""
+    review_by: int | None = None
+    """When it goes if nobody has looked at it."""
     expires_at: int | None = None
     sources: tuple[bytes, ...] = ()
     """Ids of the items it was derived from."""

@@ -105,6 +105,8 @@ class Rare(msgspec.Struct):
     """Item id -> (seq of the event, id of the item that took its place, reason)."""
     held: dict[bytes, str] = {}
     """Item id -> why it is in quarantine."""
+    released_until: dict[bytes, int] = {}
+    """Item id -> when an item in quarantine expires once it is let go."""
     pending: dict[bytes, tuple[int, str | None]] = {}
     """Item id -> (attempts so far, purpose of who asked): facts are still to be drawn from it."""
     consent: bool | None = None
@@ -291,8 +293,7 @@ class VaultState(Generic[Index]):
             case ItemReleased(id=item_id):
                 if (row := self._existing_or_purged(seq, item_id)) is None:
                     return ()
-                self._rows["held"][self.versions(row)] = False
-                self.rare.held.pop(item_id, None)
+                self._release(item_id, row)
             case ConsentSet(models=models):
                 self.rare.consent = models
             case Restricted(kind=kind, on=on, reason=reason):
@@ -348,7 +349,7 @@ class VaultState(Generic[Index]):
             item.timestamp,
             created_at,
             updated_at,
-            item.expires_at or NEVER,
+            _ends(item),
             NEVER,
             seq,
             older,
@@ -371,7 +372,7 @@ class VaultState(Generic[Index]):
         self.metadata.append(msgspec.msgpack.encode(item.metadata) if item.metadata else None)
         self.ids.append(item.id)
         self.by_id[item.id] = row
-        self.expiring += item.expires_at is not None
+        self.expiring += _ends(item) != NEVER
         if item.attachments:
             self.rare.attachments[row] = item.attachments
         if item.sources:
@@ -380,6 +381,7 @@ class VaultState(Generic[Index]):
             self.rare.labels[row] = item.labels
         if item.held is not None:
             self.rare.held[item.id] = item.held
+            self.rare.released_until[item.id] = item.expires_at or NEVER
         if item.derivation is not None:
             self.rare.derivations[row] = item.derivation
         if item.idempotency is not None:
@@ -400,6 +402,7 @@ class VaultState(Generic[Index]):
         self.rare.superseded.pop(item_id, None)
         self.rare.pending.pop(item_id, None)
         self.rare.held.pop(item_id, None)
+        self.rare.released_until.pop(item_id, None)
         for each in gone:
             self.expiring -= bool(self._rows["expires_at"][each] != NEVER)
             self.texts[each] = ""
@@ -420,6 +423,14 @@ class VaultState(Generic[Index]):
         if tag is not None:
             del self.rare.idempotency[tag]
         self.index.remove(gone)
+
+    def _release(self, item_id: bytes, row: int) -> None:
+        """Out of quarantine: the limit that it had there ends, and its own begins."""
+        self._rows["held"][self.versions(row)] = False
+        if self.rare.held.pop(item_id, None) is not None:
+            ends = self.rare.released_until.pop(item_id, NEVER)
+            self.expiring += int(ends != NEVER) - int(self._rows["expires_at"][row] != NEVER)
+            self._rows["expires_at"][row] = ends
 
     def _reembed(self, seq: int, item_id: bytes, of: int, embedding: Embedding) -> None:
         """Give one version new vectors. The item may have been deleted since; then there is nothing to do."""
@@ -446,6 +457,7 @@ class VaultState(Generic[Index]):
             "derivations": list(self.rare.derivations.items()),
             "superseded": list(self.rare.superseded.items()),
             "held": list(self.rare.held.items()),
+            "released_until": list(self.rare.released_until.items()),
             "pending": list(self.rare.pending.items()),
             "consent": self.rare.consent,
             "restricted": self.rare.restricted,
@@ -482,6 +494,7 @@ class VaultState(Generic[Index]):
             {row: msgspec.convert(value, Derivation) for row, value in columns["derivations"]},
             {item_id: tuple(value) for item_id, value in columns["superseded"]},
             dict(columns["held"]),
+            dict(columns["released_until"]),
             {item_id: tuple(value) for item_id, value in columns["pending"]},
             columns["consent"],
             dict(columns["restricted"]),
@@ -492,6 +505,12 @@ class VaultState(Generic[Index]):
         # Ascending, so that the newest version of an item is what its id leads to.
         state.by_id = {ids[row]: row for row in np.flatnonzero(rows["alive"]).tolist()}
         return state
+
+
+def _ends(item: ItemRecord) -> int:
+    """When an item goes by itself."""
+    limits = [each for each in (item.expires_at, item.review_by if item.held is not None else None) if each is not None]
+    return min(limits, default=NEVER)
 
 
 def _doc(row: int, item: ItemRecord, replaces: int | None) -> IndexDoc:
