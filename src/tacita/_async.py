@@ -22,6 +22,7 @@ from tacita.flows.engine import Clock, system_clock
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
     AddResult,
+    ArchiveReport,
     Change,
     ContextBlock,
     DeleteReceipt,
@@ -587,6 +588,31 @@ class AsyncMemory:
     ) -> AsyncIterator[dict[str, Any]]:
         """A header record, then every item of the scope, oldest first, ready for JSON Lines. It is plaintext."""
         return self._stream(self._memory.export, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
+
+    async def export_archive(
+        self,
+        path: str | os.PathLike[str],
+        passphrase: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> ArchiveReport:
+        """Write everything of a subject to a new file, sealed under a passphrase: versions, trust, vectors, history."""
+        return await self._run(
+            self._memory.export_archive,
+            path,
+            passphrase,
+            user_id=user_id,
+            agent_id=agent_id,
+            app_id=app_id,
+            run_id=run_id,
+        )
+
+    async def import_archive(self, path: str | os.PathLike[str], passphrase: str) -> ArchiveReport:
+        """Replay an archive: the same vault again, with the same ids, versions, trust and times."""
+        return await self._run(self._memory.import_archive, path, passphrase)
 
     async def import_(
         self,
