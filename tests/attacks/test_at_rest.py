@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tacita import Memory
+from tacita.testing.canary import forms, found_in, found_under, written
 
 CANARIES = {
     "text": "xylophonequartz",
@@ -27,10 +28,6 @@ CANARIES = {
     "purpose": "purposepangolin",
     "attachment": "attachmentaxolotl",
 }
-
-
-def encodings(word: str) -> list[bytes]:
-    return [word.encode(), word.encode("utf-16-le"), word.encode().hex().encode(), word.upper().encode()]
 
 
 def write_everything(memory: Memory) -> None:
@@ -57,7 +54,7 @@ def test_nothing_readable_while_open_and_after(
     home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    found_in: Callable[[Path, bytes], list[str]],
+    record_property: Callable[[str, object], None],
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -71,19 +68,24 @@ def test_nothing_readable_while_open_and_after(
         if state == "reopened":
             reopened = opened()
             assert reopened.search(CANARIES["text"], user_id=CANARIES["user"]).hits
-        for what, word in CANARIES.items():
-            for needle in encodings(word):
-                assert found_in(tmp_path, needle) == [], f"{what} is readable, memory {state}"
+        assert found_under(tmp_path, CANARIES.values()) == [], f"memory {state}"
     assert list(scratch.iterdir()) == []
     assert (home / "data" / "log.db").stat().st_size > 100_000
+    record_property("figure", f"{len(CANARIES)} planted words in {len(forms('xylophonequartz'))} encodings, 0 hits")
 
 
-def test_the_look_would_find_it(tmp_path: Path, found_in: Callable[[Path, bytes], list[str]]) -> None:
+def test_the_look_would_find_it(tmp_path: Path) -> None:
+    word, name = CANARIES["text"], CANARIES["user"]
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "leak.bin").write_bytes(b"\0" * 5_000 + CANARIES["text"].encode())
-    (tmp_path / "deep" / CANARIES["user"]).touch()
-    assert found_in(tmp_path, CANARIES["text"].encode()) == ["leak.bin"]
-    assert found_in(tmp_path, CANARIES["user"].encode()) == [CANARIES["user"]]
+    (tmp_path / "deep" / "leak.bin").write_bytes(b"\0" * 5_000 + word.encode())
+    (tmp_path / "deep" / name).touch()
+    found = found_under(tmp_path, [word, name])
+    assert ("deep/leak.bin", word, "utf-8") in found
+    assert (f"deep/{name}", name, "utf-8") in found
+    for encoder, data in written(word).items():
+        assert list(found_in(b"before " + data + b" after", [word])), encoder
+    assert len(forms(word)) >= 25
+    assert list(found_in(b"nothing of it, quartz or xylophone alone", [word])) == []
 
 
 def test_vectors_are_sealed_too(opened: Callable[..., Memory], home: Path, found_in: Callable[..., list[str]]) -> None:

@@ -343,13 +343,14 @@ class VaultState(Generic[Index]):
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros(max(16, row // 8), ROW)])
         number = self._name_numbers
+        ends = _ends(item)
         _ROW_VALUES.pack_into(
             self._bytes(),
             row * ROW.itemsize,
             item.timestamp,
             created_at,
             updated_at,
-            _ends(item),
+            ends,
             NEVER,
             seq,
             older,
@@ -372,7 +373,7 @@ class VaultState(Generic[Index]):
         self.metadata.append(msgspec.msgpack.encode(item.metadata) if item.metadata else None)
         self.ids.append(item.id)
         self.by_id[item.id] = row
-        self.expiring += _ends(item) != NEVER
+        self.expiring += ends != NEVER
         if item.attachments:
             self.rare.attachments[row] = item.attachments
         if item.sources:
@@ -509,8 +510,9 @@ class VaultState(Generic[Index]):
 
 def _ends(item: ItemRecord) -> int:
     """When an item goes by itself."""
-    limits = [each for each in (item.expires_at, item.review_by if item.held is not None else None) if each is not None]
-    return min(limits, default=NEVER)
+    if item.held is None or item.review_by is None:
+        return item.expires_at or NEVER
+    return item.review_by if item.expires_at is None else min(item.expires_at, item.review_by)
 
 
 def _doc(row: int, item: ItemRecord, replaces: int | None) -> IndexDoc:
