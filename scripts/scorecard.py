@@ -77,6 +77,16 @@ CLAIMS = (
     ),
     Claim(
         "Survival",
+        "kill -9 while a backup is made",
+        ("tests/survival/test_backup_kill.py::test_kill_9_while_a_copy_is_made",),
+    ),
+    Claim(
+        "Survival",
+        "kill -9 while a backup is put back",
+        ("tests/survival/test_backup_kill.py::test_kill_9_while_a_copy_is_put_back",),
+    ),
+    Claim(
+        "Survival",
         "kill -9 while the root key is rotated",
         ("tests/unit/keys/test_rotation.py::test_kill_9_while_rotating",),
     ),
