@@ -84,16 +84,15 @@ def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool) -> Res
     try:
         keys = Keys(parts.ring, parts.keys)
         erased = rollback.drop_erased(parts.store, keys)
-        old = rollback.behind(parts.store, keys)
+        old = rollback.departures(parts.store, keys)
         if old and not accept_rollback:
             raise Conflict(
                 f"{len(old)} vaults changed since this copy was made and would go back in time; "
                 "accept it with --accept-rollback, or keep what is there"
             )
-        rollback.check_continues(parts.store, keys)
         # Anchors first: data that are ahead of them are harmless, data behind them are refused.
-        for entry in old:
-            rollback.accept(parts.store, keys, entry)
+        for departure in old:
+            rollback.accept(keys, departure)
         vaults = sum(1 for head in parts.store.vaults() if keys.ring.get(head.vault_id) is not None)
         return RestoreReport(vaults=vaults, rolled_back=len(old), erased=erased)
     finally:

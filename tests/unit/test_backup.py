@@ -110,6 +110,24 @@ def test_going_back_in_time_is_refused_then_accepted_and_audited(copied: tuple[P
         assert texts(memory, "ana") == {"ana one", "ana two", "ana four"}
 
 
+def test_copies_of_two_courses_of_events_can_be_put_back_in_turn(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    home, first = copied
+    second = tmp_path / "second.db"
+    with opened(home) as memory:
+        memory.add("ana three", user_id="ana")
+        memory.backup(second)
+    restore_data(settings(home), first, accept_rollback=True)
+    with opened(home) as memory:
+        memory.add(["another three", "another four"], user_id="ana")
+    # As long as its anchor, and yet another history.
+    with pytest.raises(Conflict, match="--accept-rollback"):
+        restore_data(settings(home), second)
+    restore_data(settings(home), second, accept_rollback=True)
+    with opened(home) as memory:
+        assert texts(memory, "ana") == {"ana one", "ana two", "ana three"}
+        assert memory.verify().ok
+
+
 def test_an_attackers_copy_is_refused_whatever_is_accepted(copied: tuple[Path, Path]) -> None:
     home, copy = copied
     with editable(copy) as db:

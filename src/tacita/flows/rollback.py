@@ -1,35 +1,48 @@
-"""A log store that is older than its key ring remembers: found, and accepted only when the operator says so."""
+"""A log store whose vaults are not where the key ring remembers them: found, and accepted only when the operator says so."""
 
 from __future__ import annotations
 
-from tacita.errors import Tampered
+from dataclasses import dataclass
+
 from tacita.hazmat import equal
 from tacita.ports.log import LogStore
-from tacita.sealed import Anchor, RingEntry
+from tacita.sealed import Anchor
 from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog
 
 
-def behind(store: LogStore, keys: Keys) -> list[RingEntry]:
-    """Entries of the ring whose vaults the store does not hold up to their anchor."""
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A vault that ends before its anchor, or goes on from a moment before it in another way."""
+
+    vault_id: bytes
+    ends: Anchor
+    """Where the store's genuine history of it ends."""
+
+
+def departures(store: LogStore, keys: Keys) -> list[Departure]:
+    """Vaults of the ring that the store does not continue. Opens every event on the way.
+
+    Raises Tampered when something in the store is not genuine.
+    """
     found = []
     for entry in keys.ring.entries():
-        head = store.head(entry.vault_id)
-        if (head.seq if head else 0) < entry.anchor.seq:
-            found.append(entry)
+        tenant, _, _ = keys.whose(entry)
+        opened = keys.find(tenant, entry.vault_id)
+        if opened is None:
+            continue  # erased meanwhile
+        log = SealedLog(store, keys.ring, opened[0])
+        for _ in log.tail():
+            pass
+        anchor = opened[1]
+        if log.seq < anchor.seq or not equal(log.chain(anchor.seq), anchor.chain):
+            found.append(Departure(entry.vault_id, Anchor(log.seq, log.chain(log.seq))))
     return found
 
 
-def accept(store: LogStore, keys: Keys, entry: RingEntry) -> None:
-    """Move a vault's anchor back to where the store ends, if all that is there is genuine. Raises Tampered."""
-    tenant, _, _ = keys.whose(entry)
-    opened = keys.find(tenant, entry.vault_id)
-    if opened is None:
-        return  # erased meanwhile
-    log = SealedLog(store, keys.ring, opened[0])
-    for _ in log.tail():
-        pass
-    keys.ring.rewind(entry.vault_id, Anchor(log.seq, log.chain(log.seq)))
+def accept(keys: Keys, departure: Departure) -> None:
+    """Let the ring remember a vault as the store has it."""
+    keys.ring.rewind(departure.vault_id, departure.ends)
 
 
 def drop_erased(store: LogStore, keys: Keys) -> int:
@@ -38,20 +51,3 @@ def drop_erased(store: LogStore, keys: Keys) -> int:
     for vault_id in erased:
         store.drop(vault_id)
     return len(erased)
-
-
-def check_continues(store: LogStore, keys: Keys) -> None:
-    """Raises Tampered when a vault of the store is not the one that its anchor was taken of."""
-    for entry in keys.ring.entries():
-        head = store.head(entry.vault_id)
-        if head is None or head.seq < entry.anchor.seq:
-            continue
-        tenant, _, _ = keys.whose(entry)
-        opened = keys.find(tenant, entry.vault_id)
-        if opened is None:
-            continue
-        log = SealedLog(store, keys.ring, opened[0])
-        for _ in log.tail():
-            pass
-        if not equal(log.chain(entry.anchor.seq), entry.anchor.chain):
-            raise Tampered(f"vault {log.keys.name} seq {entry.anchor.seq}: its history is not the one the ring knows")
