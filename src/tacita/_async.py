@@ -589,6 +589,17 @@ class AsyncMemory:
         """A header record, then every item of the scope, oldest first, ready for JSON Lines. It is plaintext."""
         return self._stream(self._memory.export, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
 
+    def salvage(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """What can still be read of a subject whose vault is refused as damaged: a header with what is lost, then items."""
+        return self._stream(self._memory.salvage, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
+
     async def export_archive(
         self,
         path: str | os.PathLike[str],

@@ -27,6 +27,7 @@ from tacita.flows import (
     receipts,
     remember,
     review,
+    salvage,
     telling,
 )
 from tacita.flows.engine import Clock, Engine, system_clock, whole
@@ -786,6 +787,22 @@ class Memory:
         """A header record, then every item of the scope, oldest first, ready for JSON Lines. It is plaintext."""
         scope = self._authorize(Permission.EXPORT, "export", _ids(user_id, agent_id, app_id, run_id))
         return inspect.export(self._engine, self._principal, scope)
+
+    def salvage(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """What can still be read of a subject whose vault is refused as damaged: a header with what is lost, then items.
+
+        For an operator who has no backup. Needs the admin permission. A lost event may have been a deletion, so this may
+        tell more than it should; nothing is changed.
+        """
+        scope = self._whole_subject("salvage", _ids(user_id, agent_id, app_id, run_id))
+        return salvage.salvage(self._engine, self._principal, scope)
 
     def export_archive(
         self,

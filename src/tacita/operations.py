@@ -184,6 +184,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             _operation("sweep", NoRequest, Permission.ADMIN, "delete what has expired", destroys=True),
             _operation("audit", NoRequest, Permission.ADMIN, "every audit entry"),
             _operation("export", Request, Permission.EXPORT, "everything of a subject, in plaintext"),
+            _operation("salvage", Request, Permission.ADMIN, "what can be read of a damaged vault"),
             _operation("verify", Request, Permission.READ, "check everything that is stored"),
             _operation("stats", Request, Permission.READ, "counts"),
         )

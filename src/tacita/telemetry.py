@@ -23,7 +23,7 @@ C = TypeVar("C", bound=type)
 OPERATIONS: Final = frozenset(
     "add update delete erase search context get get_all history export import_ verify stats".split()
     + "extract consent quarantine review profile summary purge hold freeze sweep audit".split()
-    + "forget find_mentions redact".split()
+    + "forget find_mentions redact salvage backup backup_keys export_archive import_archive".split()
 )
 """All that is counted."""
 EVENT: Final = "tacita session"

@@ -63,6 +63,7 @@ def register(app: typer.Typer) -> None:
     app.command()(freeze)
     app.command()(sweep)
     app.command()(rotate)
+    app.command()(salvage)
 
 
 @quarantine_app.command("list")
@@ -209,6 +210,13 @@ def rotate(
     with progress_bar("rotating") as report:
         found = run(settings(), to, report)
     show(Response("rotate", found.to_dict()), as_json=as_json or options.json, console=console())
+
+
+def salvage(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None) -> None:
+    """Print what can still be read of a damaged vault, as JSON Lines: first what is lost, then items. In plaintext."""
+    with opened_memory(embedder="none") as memory:
+        for response in stream(memory, "salvage", ids_of(user, agent, app_id, run)):
+            show(response, as_json=True, console=console())
 
 
 @audit_app.command("tail")
