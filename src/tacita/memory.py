@@ -490,7 +490,7 @@ class Memory:
         subjects: Iterable[Mapping[str, str]] | None = None,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> list[Mention]:
-        """Items that name somebody, in all the vaults that this view may read; ids and counts only.
+        """Items that name somebody, in all the vaults that this view may read; ids and counts only. Frozen ones are left out.
 
         Args:
             who: a name, an address, a number or a code.
@@ -634,10 +634,11 @@ class Memory:
     def audit(self) -> Iterator[dict[str, Any]]:
         """Every audit entry of this tenant, writes included, in order of time: who, what, when, why, how many.
 
-        Needs the admin permission. Vaults appear as pseudonyms; content never does.
+        Needs the admin permission. Vaults appear as pseudonyms; content never does. A vault that cannot be read appears with
+        the outcome `tampered` or another code.
 
         Raises:
-            Tampered: the audit log or a vault was changed.
+            Tampered: the audit log was changed.
         """
         self._usable()
         self._principal.require(Permission.ADMIN)

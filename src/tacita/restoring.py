@@ -6,6 +6,7 @@ because the ring that stayed has no key for them.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -13,13 +14,15 @@ from pathlib import Path
 from tacita import _home
 from tacita.access.audit import AuditLog
 from tacita.config import Settings, build
-from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable
+from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable, TacitaError
 from tacita.flows import rollback
 from tacita.flows.engine import system_clock
 from tacita.items import RestoreReport
 from tacita.vault.keyring import Keys
 
 _RECORD = "home.json"
+
+log = logging.getLogger("tacita.restore")
 
 
 def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = False) -> RestoreReport:
@@ -47,6 +50,7 @@ def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = Fals
     try:
         _copy(copy, candidate)
         report = _adopt(settings, candidate, accept_rollback=accept_rollback)
+        _settle(settings, live)
         for suffix in ("-wal", "-shm"):
             live.with_name(live.name + suffix).unlink(missing_ok=True)
         os.replace(candidate, live)
@@ -97,6 +101,15 @@ def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool) -> Res
         return RestoreReport(vaults=vaults, rolled_back=len(old), erased=erased)
     finally:
         parts.close()
+
+
+def _settle(settings: Settings, live: Path) -> None:
+    """Fold the write-ahead log of what is replaced into its file: until the end it stays as good as it is."""
+    if live.exists():
+        try:
+            build(settings, embedder="none").close()
+        except TacitaError as error:
+            log.warning("the data that are being replaced do not open (%s)", error.code)
 
 
 def _record(settings: Settings, report: RestoreReport) -> None:

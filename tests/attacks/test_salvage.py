@@ -71,6 +71,7 @@ def test_one_damaged_event_costs_one_event(opened: OPEN, database: Path, planted
     assert [item.text for item in memory.get_all(user_id="rui")] == ["rui"], "the others go on"
     problem = memory.verify().problems[0]
     assert problem.seq == seq
+    assert [each["vault"] for each in memory.audit() if each["outcome"] == "tampered"] == [problem.vault]
     lost, texts = salvaged(memory)
     if what == "both":
         # Nothing is left that says what came after it.

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tacita import AccessDenied, Held, InvalidInput, Memory, ModelError, NotFound
+from tacita import AccessDenied, Held, InvalidInput, Memory, ModelError, NotFound, StoreError
+from tacita.flows import mentions
 from tacita.items import Mention
 from tacita.testing.model import ScriptedModel
 
@@ -179,6 +180,35 @@ def test_a_name_is_taken_out_in_place_and_from_the_past(opened: OPEN, home: Path
     again = opened()
     assert again.get(item, user_id="ana").text == "[redacted] owes me money"
     assert again.verify().ok
+
+
+def test_redaction_stays_within_its_labels_and_frozen_vaults_are_left_out(opened: OPEN) -> None:
+    memory = opened()
+    for run in ("a", "b"):
+        memory.add(f"Tom in {run}", user_id="ana", run_id=run)
+    assert memory.bind(user_id="ana", run_id="a").redact("Tom") is not None
+    assert texts(memory, "ana") == ["[redacted] in a", "Tom in b"]
+    memory.add("Tom", user_id="rui")
+    memory.freeze(True, user_id="ana")
+    assert [each.subject.id for each in memory.find_mentions("Tom")] == ["rui"]
+
+
+def test_an_item_that_was_changed_meanwhile_is_not_overwritten(opened: OPEN, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, other = opened(), opened()
+    item = memory.add("Tom one", user_id="ana").ids[0]
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        other.update(item, "Tom two", user_id="ana")
+        return embed(*arguments)
+
+    embed = mentions.embed
+    monkeypatch.setattr(mentions, "embed", late)
+    with pytest.raises(StoreError, match="again"):
+        memory.redact("Tom", user_id="ana")
+    assert texts(memory, "ana") == ["Tom two"]
+    memory.redact("Tom", user_id="ana")
+    assert texts(memory, "ana") == ["[redacted] two"]
 
 
 def test_facts_keep_their_source_and_lose_the_name(opened: OPEN) -> None:

@@ -22,7 +22,7 @@ from tacita.flows.remember import embed
 from tacita.flows.see import describe
 from tacita.flows.telling import pseudonyms_of, tell
 from tacita.hazmat import random_bytes
-from tacita.items import Derived, DerivedEvent, Extraction, Kind, Message, Scope, Trust
+from tacita.items import Derived, Extraction, Kind, Message, Scope, Trust
 from tacita.pipeline import prompt, reply
 from tacita.pipeline.facts import Fact, Known, Source, check
 from tacita.pipeline.reconcile import Decision, derived_trust, reconcile
@@ -375,10 +375,6 @@ def _append(
         return Change(results, events)
 
     return vault.transact(decide)
-
-
-def _event(decision: Decision, replaces: Known | None) -> DerivedEvent:
-    return "added" if replaces is None or decision.reason == "new" else decision.reason
 
 
 def _superseded(

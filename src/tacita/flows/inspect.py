@@ -229,8 +229,26 @@ def audit_trail(engine: Engine, principal: Principal) -> Iterator[dict[str, Any]
     for ring_entry in engine.keys.ring.entries():
         tenant, kind, _ = engine.keys.whose(ring_entry)
         if tenant == principal.tenant and kind != AUDIT_KIND:
-            streams.append(list(_writes(engine, ring_entry, tenant)))
+            streams.append(_writes_of(engine, ring_entry, tenant))
     return heapq.merge(*streams, key=operator.itemgetter("at"))
+
+
+def _writes_of(engine: Engine, entry: RingEntry, tenant: str) -> list[dict[str, Any]]:
+    """The writes of one vault; for a damaged one an entry that says so: the others' are told all the same."""
+    try:
+        return list(_writes(engine, entry, tenant))
+    except CryptoError as error:
+        return [
+            {
+                "at": moment(engine.clock()).isoformat(),
+                "actor": "tacita",
+                "operation": "audit",
+                "outcome": error.code,
+                "vault": entry.vault_id.hex()[:12],
+                "items": 0,
+                "purpose": None,
+            }
+        ]
 
 
 def _writes(engine: Engine, entry: RingEntry, tenant: str) -> Iterator[dict[str, Any]]:

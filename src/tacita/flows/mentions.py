@@ -5,16 +5,16 @@ Also in other people's vaults: a third person's name there is found, and taken o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from tacita.access.principal import Principal
-from tacita.errors import InvalidInput, TacitaError
+from tacita.errors import Held, InvalidInput, TacitaError
 from tacita.flows import receipts
-from tacita.flows.engine import Engine, State, Vault, event_seqs, moment, subject_of, under_hold, whole
+from tacita.flows.engine import Engine, State, Vault, event_seqs, moment, subject_of, under_hold
 from tacita.flows.forget import remove
 from tacita.flows.ids import format_id
 from tacita.flows.recall import item_at, row_of, search
@@ -183,11 +183,14 @@ def _raw(item_id: str) -> bytes:
 
 
 def find(engine: Engine, principal: Principal, scope: Scope, who: str) -> list[Mention]:
-    """Items of a scope that name somebody. A vault that is looked through has an audit entry.
+    """Items of a scope that name somebody. A vault that is looked through has an audit entry; a frozen one is left out.
 
     Raises InvalidInput when `who` names nobody.
     """
-    vault = engine.readable(principal, scope)
+    try:
+        vault = engine.readable(principal, scope)
+    except Held:
+        return []
     if vault is None:
         return []
     with vault.lock:
@@ -221,18 +224,18 @@ def redact(engine: Engine, principal: Principal, scope: Scope, who: str) -> Dele
     Items keep their ids and what was made of them; what was made of them and names the person is redacted as well. Their
     history begins anew.
 
-    Raises Held, StoreError as a deletion does.
+    Raises Held, StoreError as a deletion does; also when an item was changed meanwhile: do it again.
     """
     vault = engine.readable(principal, scope)
     if vault is None:
         return None
     with vault.lock:
         terms = checked_terms(who, vault.state.index.names.known)
-        ids = _naming(vault.state, whole(scope), terms)
-        under_hold(vault.state)
-        made = {
-            item_id: _without(current_record(vault, vault.state, vault.state.by_id[item_id]), terms) for item_id in ids
-        }
+        state = vault.state
+        ids = _naming(state, scope, terms)
+        under_hold(state)
+        made = {item_id: _without(current_record(vault, state, state.by_id[item_id]), terms) for item_id in ids}
+        seen = {item_id: int(state.rows["seq"][state.by_id[item_id]]) for item_id in ids}
     if not ids:
         return None
     messages = [Message(role="user", text=record.text, name=record.name) for record in made.values()]
@@ -244,9 +247,9 @@ def redact(engine: Engine, principal: Principal, scope: Scope, who: str) -> Dele
     now = engine.clock()
     vault_id = vault.keys.vault_id
     parts = engine.store.drop_snapshots(vault_id)
-    purged = vault.transact(partial(_replace, principal, now, ids, records))
+    purged = vault.transact(partial(_replace, principal, now, seen, records))
     with vault.lock:
-        left = len([item_id for item_id in _naming(vault.state, whole(scope), terms) if item_id in ids])
+        left = len([item_id for item_id in _naming(vault.state, scope, terms) if item_id in seen])
     after = {
         "items": left,
         "events": sum(row.sealed is not None for row in engine.store.fetch(vault_id, purged)),
@@ -262,16 +265,17 @@ def redact(engine: Engine, principal: Principal, scope: Scope, who: str) -> Dele
 
 
 def _replace(
-    principal: Principal, now: int, ids: Sequence[bytes], records: Sequence[ItemRecord], state: State
+    principal: Principal, now: int, seen: Mapping[bytes, int], records: Sequence[ItemRecord], state: State
 ) -> Change[list[int]]:
+    """Put the records in the place of items that are still as they were seen; others are left, and then counted."""
     under_hold(state)
     events: list[Event] = []
     purged: list[int] = []
     actor, purpose = principal.actor, principal.purpose
-    for item_id, record in zip(ids, records, strict=True):
-        if item_id not in state.by_id:
+    for (item_id, seq), record in zip(seen.items(), records, strict=True):
+        row = state.by_id.get(item_id)
+        if row is None or int(state.rows["seq"][row]) != seq:
             continue
-        row = state.by_id[item_id]
         seqs = event_seqs(state, row)
         purged += seqs
         # What is put in its place is as current, as released and as pending as it was.

@@ -31,14 +31,6 @@ class Overflow:
         """Bytes of a long row that stay on the table's page at least (M in the file format)."""
         return (self.usable - 12) * 32 // 255 - 23
 
-    def on_page(self, payload: int) -> int:
-        """Bytes of a row of `payload` bytes, header included, that stay on the table's page."""
-        most = self.usable - 35
-        if payload <= most:
-            return payload
-        wanted = self.least + (payload - self.least) % self.chunk
-        return wanted if wanted <= most else self.least
-
     def filler(self, rest: int) -> int:
         """How many zero bytes to put before the secret of a row whose other values have `rest` bytes together."""
         filler = self.least + _HEADER
