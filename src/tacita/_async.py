@@ -392,7 +392,7 @@ class AsyncMemory:
         subjects: Iterable[Mapping[str, str]] | None = None,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> list[Mention]:
-        """Items that name somebody, in all the vaults that this view may read; ids and counts only. Frozen ones are left out."""
+        """Items that name somebody, in all vaults that this view may read; ids and counts only. Frozen ones are left out."""
         return await self._run(self._memory.find_mentions, who, subjects=subjects, progress=progress)
 
     async def redact(

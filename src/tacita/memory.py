@@ -490,7 +490,7 @@ class Memory:
         subjects: Iterable[Mapping[str, str]] | None = None,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> list[Mention]:
-        """Items that name somebody, in all the vaults that this view may read; ids and counts only. Frozen ones are left out.
+        """Items that name somebody, in all vaults that this view may read; ids and counts only. Frozen ones are left out.
 
         Args:
             who: a name, an address, a number or a code.
