@@ -128,6 +128,7 @@ class Memory:
                 guidance=chosen.extraction.guidance(),
                 renew_after=chosen.extraction.renew_after,
                 retention=chosen.retained(),
+                audit_at_once=chosen.audit == "always",
                 detectors=own,
                 reranker=self._parts.reranker,
                 clock=clock,

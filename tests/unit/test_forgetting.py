@@ -273,3 +273,21 @@ def test_the_trail_tells_reads_writes_and_refusals_in_order(opened: Callable[...
     assert other.ids
     with pytest.raises(AccessDenied):
         memory.bind(permissions=["read"]).audit()
+
+
+def test_a_read_may_wait_for_its_entry(opened: Callable[..., Memory], tmp_path: Path) -> None:
+    memory = opened(audit="always")
+    memory.add("one", user_id="ana")
+    before = _audited(memory)
+    memory.search("one", user_id="ana")
+    assert _audited(memory) == before + 1, "on disk when the search returns"
+    with pytest.raises(AccessDenied):
+        memory.bind(user_id="ana", permissions=["read"]).erase()
+    assert _audited(memory) == before + 2
+    with pytest.raises(ConfigError):
+        Settings.load(config={"home": str(tmp_path / "x"), "audit": "never"})
+
+
+def _audited(memory: Memory) -> int:
+    head = memory._engine.store.head(memory._engine.keys.vault_id("default", "audit", "log"))
+    return 0 if head is None else head.seq

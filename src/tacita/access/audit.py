@@ -31,11 +31,15 @@ log = logging.getLogger("tacita.audit")
 class AuditLog:
     """One tenant's audit log. Thread-safe. Entries are durable after `flush`, which runs by itself and at `close`."""
 
-    def __init__(self, store: LogStore, keys: Keys, tenant: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, store: LogStore, keys: Keys, tenant: str, clock: Callable[[], int], *, at_once: bool = False
+    ) -> None:
+        """With `at_once` every entry is durable before what it tells of returns."""
         self._store = store
         self._keys = keys
         self._tenant = tenant
         self._clock = clock
+        self._at_once = at_once
         self._queue: deque[AuditEntry] = deque()
         self._write_lock = Lock()
         self._wake = Condition()
@@ -55,7 +59,10 @@ class AuditLog:
         items: int = 0,
         purpose: str | None = None,
     ) -> None:
-        """Queue one entry; costs a microsecond. Raises the error of the last flush if that failed: no audit, no read."""
+        """Queue one entry; costs a microsecond, or a commit if entries are written at once.
+
+        Raises the error of the last flush if that failed: no audit, no read.
+        """
         if self._failure is not None and len(self._queue) >= QUEUE_ENTRIES:
             raise self._failure
         self._queue.append(
@@ -69,6 +76,9 @@ class AuditLog:
                 purpose=purpose,
             )
         )
+        if self._at_once:
+            self.flush()
+            return
         # Set before the writer looks at the queue, and read after this put something there: one of both notices.
         if self._idle:
             self._wake_writer()

@@ -136,6 +136,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """For how long items of a kind are kept after they were last changed: `"90d"`, `"36h"`, `"2y"`. Then they go, with
     all that was made of them."""
     telemetry: TelemetrySettings = TelemetrySettings()
+    audit: Literal["batched", "always"] = "batched"
+    """When an audit entry is on disk: at most 0.1 s after a read, or before the read returns. Disclosures always wait."""
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
@@ -241,6 +243,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "retention": ", ".join(f"{kind}={said}" for kind, said in self.retention.items()) or "for ever",
             "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
             "telemetry.endpoint": self.telemetry.endpoint or "none",
+            "audit": self.audit,
             "cache_bytes": str(self.cache_bytes),
             "plugins.allow": ", ".join(self.plugins.allow),
         }

@@ -77,6 +77,7 @@ class Engine:
         guidance: Guidance = NO_GUIDANCE,
         renew_after: int = 0,
         retention: Mapping[str, int] | None = None,
+        audit_at_once: bool = False,
         detectors: Sequence[Detector] = (),
         vision: LanguageModel | None = None,
         pictures: PictureSource | None = None,
@@ -102,7 +103,7 @@ class Engine:
         self.clock = clock
         self.keys = Keys(ring, provider)
         self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)
-        self.audit = AuditLog(store, self.keys, tenant, clock)
+        self.audit = AuditLog(store, self.keys, tenant, clock, at_once=audit_at_once)
 
     def authorize(
         self, principal: Principal, permission: Permission, operation: str, ids: Mapping[str, str | None]
