@@ -451,6 +451,10 @@ class AsyncMemory:
         """Write a copy of the key ring and `home.json` into a new folder. The root key is not in it."""
         await self._run(self._memory.backup_keys, folder)
 
+    async def remember_anchors(self) -> None:
+        """Write how far every vault has come to the file that the setting `anchors` names. Closing does it as well."""
+        await self._run(self._memory.remember_anchors)
+
     async def receipt_key(self) -> str:
         """The public key with which receipts of this home can be checked anywhere: 64 hex digits."""
         return await self._run(self._memory.receipt_key)

@@ -129,6 +129,7 @@ class Memory:
                 renew_after=chosen.extraction.renew_after,
                 retention=chosen.retained(),
                 audit_at_once=chosen.audit == "always",
+                anchors=chosen.anchors,
                 detectors=own,
                 reranker=self._parts.reranker,
                 clock=clock,
@@ -616,6 +617,21 @@ class Memory:
         self._engine.audit.record(self._principal.actor, "backup_keys", "begun", purpose=self._principal.purpose)
         self._engine.audit.flush()
         self._parts.copy_keys(Path(folder))
+
+    def remember_anchors(self) -> None:
+        """Write how far every vault has come to the file that the setting `anchors` names. Closing does it as well.
+
+        Needs the admin permission.
+
+        Raises:
+            InvalidInput: the settings name no file.
+            StoreError: it cannot be written.
+        """
+        self._usable()
+        self._principal.require(Permission.ADMIN)
+        if self._engine.mirror is None:
+            raise InvalidInput('there is no file to remember anchors in: set anchors = "PATH", on another medium')
+        self._engine.mirror.write(self._engine.keys.ring, self._engine.clock())
 
     def receipt_key(self) -> str:
         """The public key with which receipts of this home can be checked anywhere: 64 hex digits."""

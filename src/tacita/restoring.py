@@ -19,6 +19,7 @@ from tacita.flows import rollback
 from tacita.flows.engine import system_clock
 from tacita.items import RestoreReport
 from tacita.vault.keyring import Keys
+from tacita.vault.mirror import AnchorMirror
 
 _RECORD = "home.json"
 
@@ -115,9 +116,13 @@ def _settle(settings: Settings, live: Path) -> None:
 def _record(settings: Settings, report: RestoreReport) -> None:
     parts = build(settings, embedder="none")
     try:
-        audit = AuditLog(parts.store, Keys(parts.ring, parts.keys), settings.tenant, system_clock)
+        keys = Keys(parts.ring, parts.keys)
+        audit = AuditLog(parts.store, keys, settings.tenant, system_clock)
         audit.record("local", "restore", "rolled back" if report.rolled_back else "ok", items=report.rolled_back)
         audit.close()
+        if settings.anchors is not None:
+            # What was accepted is accepted there as well.
+            AnchorMirror(settings.anchors, keys.anchors).write(parts.ring, system_clock())
     finally:
         parts.close()
 

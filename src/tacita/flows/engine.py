@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from tacita.vault.cache import Vaults
 from tacita.vault.events import ItemDeleted
 from tacita.vault.fold import NEVER, VaultState
 from tacita.vault.keyring import Keys
+from tacita.vault.mirror import AnchorMirror
 from tacita.vault.vault import Change, IndexKind, OpenVault
 
 Clock = Callable[[], int]
@@ -78,6 +80,7 @@ class Engine:
         renew_after: int = 0,
         retention: Mapping[str, int] | None = None,
         audit_at_once: bool = False,
+        anchors: Path | None = None,
         detectors: Sequence[Detector] = (),
         vision: LanguageModel | None = None,
         pictures: PictureSource | None = None,
@@ -102,6 +105,10 @@ class Engine:
         self.find_personal = scanner(detectors)
         self.clock = clock
         self.keys = Keys(ring, provider)
+        self.mirror = None if anchors is None else AnchorMirror(anchors, self.keys.anchors)
+        if self.mirror is not None:
+            # Before anything of a home is used that may have gone back in time as a whole.
+            self.mirror.check(ring)
         self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)
         self.audit = AuditLog(store, self.keys, tenant, clock, at_once=audit_at_once)
 
@@ -193,9 +200,11 @@ class Engine:
         self.audit.record(principal.actor, operation, vault_id=vault_id, items=items, purpose=principal.purpose)
 
     def close(self) -> None:
-        """Write the audit entries that wait and the snapshots that are worth it."""
+        """Write the audit entries that wait, the snapshots that are worth it, and how far all had come."""
         self.audit.close()
         self.vaults.close()
+        if self.mirror is not None:
+            self.mirror.write(self.keys.ring, self.clock())
 
 
 @functools.lru_cache(maxsize=1_024)

@@ -64,6 +64,7 @@ def register(app: typer.Typer) -> None:
     app.command()(sweep)
     app.command()(rotate)
     app.command()(salvage)
+    app.command("anchors")(remember_anchors)
 
 
 @quarantine_app.command("list")
@@ -210,6 +211,12 @@ def rotate(
     with progress_bar("rotating") as report:
         found = run(settings(), to, report)
     show(Response("rotate", found.to_dict()), as_json=as_json or options.json, console=console())
+
+
+def remember_anchors() -> None:
+    """Write how far every vault has come to the file that the setting `anchors` names. For a timer."""
+    with opened_memory(embedder="none") as memory:
+        memory.remember_anchors()
 
 
 def salvage(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None) -> None:

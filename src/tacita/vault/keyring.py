@@ -32,6 +32,8 @@ class Keys:
         self._installation = catalog.derive(b"tacita/v1/installation")
         self._known_ids: dict[tuple[str, str, str], bytes] = {}
         self._pseudonyms = catalog.derive(b"tacita/v1/pseudonym")
+        self.anchors = catalog.derive(b"tacita/v1/anchors")
+        """Under which anchors are remembered elsewhere."""
         self.receipts = hazmat.SigningKey(catalog.derive(b"tacita/v1/receipt"))
         """Signs what was deleted. Its public half may be given to anybody."""
 
