@@ -202,3 +202,18 @@ def test_the_readable_export_tells_the_history_and_what_no_longer_holds(tmp_path
         texts = {item.text for item in other.get_all(user_id="ana")}
         assert "Ana lives in Porto." in texts
         assert "Ana lives in Lisbon." not in texts, "what no longer holds does not come back as news"
+
+
+def test_an_export_of_many_and_of_none(tmp_path: Path) -> None:
+    with opened(tmp_path / "a") as memory:
+        ids = memory.add([f"text {number}" for number in range(600)], user_id="ana").ids
+        _, *items = list(memory.export(user_id="ana"))
+        assert [item["text"] for item in items] == [f"text {number}" for number in range(600)]
+        assert all(len(item["history"]) == 1 for item in items)
+        for item in ids[:3]:
+            memory.delete(item, user_id="ana")
+        assert len(list(memory.export(user_id="ana"))) == 598
+        one = memory.add("one", user_id="rui").ids[0]
+        memory.delete(one, user_id="rui")
+        (header,) = list(memory.export(user_id="rui"))
+        assert header["items"] == 0

@@ -6,7 +6,7 @@ import heapq
 import logging
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,14 +18,14 @@ from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, Tampe
 from tacita.flows import parse, remember
 from tacita.flows.engine import INDEX, Engine, Vault, moment, subject_of, whole
 from tacita.flows.ids import format_id
-from tacita.flows.recall import item_at, select
+from tacita.flows.recall import items_at, select
 from tacita.flows.rollback import drop_erased
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
 from tacita.privacy.policy import guard
 from tacita.sealed import RingEntry
 from tacita.vault import snapshot
-from tacita.vault.events import ItemAdded, ItemUpdated, decode
+from tacita.vault.events import Event, ItemAdded, ItemUpdated, decode
 from tacita.vault.fold import VaultState
 from tacita.vault.format import VaultKeys
 from tacita.vault.log import SealedLog
@@ -35,6 +35,7 @@ log = logging.getLogger("tacita.verify")
 Progress = Callable[[int, int | None], None]
 AUDIT_KIND = "audit"
 IMPORT_BATCH = 256
+EXPORT_BATCH = 256
 
 
 def no_progress(done: int, total: int | None) -> None:
@@ -296,39 +297,44 @@ def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[
         "exported_at": moment(now).isoformat(),
         "items": len(ids),
     }
-    for item_id in ids:
+    for start in range(0, len(ids), EXPORT_BATCH):
         assert vault is not None
         with vault.lock:
-            row = vault.state.by_id.get(item_id)
-            item = None if row is None else item_at(vault.state, row)
-            held = vault.state.rare.held.get(item_id)
-        if item is not None:
-            yield {**item.to_dict(), "quarantined": held, "history": _history(vault, item_id)}
+            yielded = _exported(vault, ids[start : start + EXPORT_BATCH])
+        yield from yielded
 
 
-def _history(vault: Vault, item_id: bytes) -> list[dict[str, Any]]:
-    """Earlier versions of an item and what became of it, oldest first: nothing of it is left out of an export."""
-    with vault.lock:
-        state = vault.state
-        row = state.by_id.get(item_id)
-        rows = [] if row is None else state.versions(row)[::-1]
-        versions = vault.events([int(state.rows["seq"][each]) for each in rows])
+def _exported(vault: Vault, ids: Sequence[bytes]) -> list[dict[str, Any]]:
+    """Some items as plain dicts, each with its history; those that went meanwhile are left out. Hold the lock."""
+    state = vault.state
+    versions = {item_id: state.versions(state.by_id[item_id])[::-1] for item_id in ids if item_id in state.by_id}
+    # One read of the log for all of them.
+    events = vault.events([int(state.rows["seq"][row]) for rows in versions.values() for row in rows])
+    found = []
+    for (item_id, rows), item in zip(
+        versions.items(), items_at(state, np.array([rows[-1] for rows in versions.values()], np.int64)), strict=True
+    ):
+        history = [_told(events.get(int(state.rows["seq"][row]))) for row in rows]
         ended = state.rare.superseded.get(item_id)
-    found = [
-        {
-            "event": "added" if isinstance(event, ItemAdded) else "updated",
-            "at": moment(event.at).isoformat(),
-            "actor": event.actor,
-            "purpose": event.purpose,
-            "text": event.item.text,
-            "metadata": event.item.metadata,
-        }
-        for event in versions.values()
-        if isinstance(event, ItemAdded | ItemUpdated)
-    ]
-    if ended is not None:
-        found.append({"event": ended[2], "by": format_id(ended[1])})
+        if ended is not None:
+            history.append({"event": ended[2], "by": format_id(ended[1])})
+        held = state.rare.held.get(item_id)
+        found.append({**item.to_dict(), "quarantined": held, "history": [each for each in history if each]})
     return found
+
+
+def _told(event: Event | None) -> dict[str, Any]:
+    """One version in an item's history."""
+    if not isinstance(event, ItemAdded | ItemUpdated):
+        return {}
+    return {
+        "event": "added" if isinstance(event, ItemAdded) else "updated",
+        "at": moment(event.at).isoformat(),
+        "actor": event.actor,
+        "purpose": event.purpose,
+        "text": event.item.text,
+        "metadata": event.item.metadata,
+    }
 
 
 def import_records(
