@@ -1,4 +1,4 @@
-"""Published test vectors for every primitive that `hazmat` uses, through the objects that it uses."""
+"""Published test vectors for the primitives of the wire format and of receipts, through the objects that `hazmat` uses."""
 
 from __future__ import annotations
 
