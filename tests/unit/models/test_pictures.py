@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +37,15 @@ class Handler(BaseHTTPRequestHandler):
             status = 302
         elif self.path == "/busy":
             status = 503
+        elif self.path == "/drip":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(PNG)
+                while not self.wfile.closed:
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
+            return
         elif self.path == "/host":
             body = str(self.headers).encode()
         self.send_response(status)
@@ -169,6 +180,17 @@ def test_redirects_large_answers_and_refusals(trusted: tuple[int, ssl.SSLContext
     with pytest.raises(ModelError, match="503") as failed:
         fetcher.fetch(f"https://{HOST}/busy")
     assert failed.value.retryable
+
+
+def test_a_picture_that_comes_a_byte_at_a_time_ends_at_the_limit(
+    trusted: tuple[int, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tacita.models.pictures.SECONDS", 0.5)
+    start = time.monotonic()
+    with pytest.raises(ModelError) as failed:
+        source(trusted).fetch(f"https://{HOST}/drip")
+    assert failed.value.retryable
+    assert time.monotonic() - start < 30, "each byte came within the socket's own limit"
 
 
 def test_what_cannot_be_reached_may_be_tried_again() -> None:
