@@ -85,7 +85,7 @@ quick: $(VENV)/.dev $(VENV)/.model
 bench: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m benchmarks --metrics=$(METRICS) --locomo=$(LOCOMO) --beam=$(BEAM)
 
-# The tests behind the claims, and docs/scorecard.* written from what they say: about ten minutes.
+# The tests behind the claims, and docs/scorecard.* written from what they say: about a quarter of an hour.
 scorecard: $(VENV)/.dev $(VENV)/.model
 	$(PY) scripts/scorecard.py
 

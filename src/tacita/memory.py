@@ -14,7 +14,7 @@ from msgspec import structs
 from tacita import limits
 from tacita.access.principal import Permission, Principal, clean_id
 from tacita.config import Parts, Settings, build, open_telemetry
-from tacita.errors import ConfigError, InvalidInput
+from tacita.errors import AccessDenied, ConfigError, InvalidInput
 from tacita.flows import (
     archive,
     forget,
@@ -480,7 +480,10 @@ class Memory:
             NotFound: an id that the scope does not hold.
             Held: the subject is under a legal hold, or frozen.
         """
-        scope = self._authorize(Permission.DELETE, "forget", _ids(user_id, agent_id, app_id, run_id))
+        given = _ids(user_id, agent_id, app_id, run_id)
+        # What it proposes is read.
+        self._authorize(Permission.READ, "forget", given)
+        scope = self._authorize(Permission.DELETE, "forget", given)
         confirmed = None if ids is None else [parse_id(each) for each in ids]
         asked = _query(request)
         return mentions.forget(self._engine, self._principal, scope, asked, dry_run=dry_run, confirmed=confirmed)
@@ -508,9 +511,9 @@ class Memory:
             own = [{f"{kind}_id": subject} for kind, subject in sorted(self._principal.subjects)]
             scopes = self._engine.authorize_subjects(self._principal, Permission.READ, "find_mentions", own)
         else:
-            self._principal.require(Permission.ADMIN)
+            self._whole_home()
             scopes = inspect.subjects_of(self._engine, self._principal.tenant)
-        mentions.checked_terms(parse.check_text(who))
+        mentions.checked_terms(_query(who))
         found: list[Mention] = []
         for number, scope in enumerate(scopes):
             progress(number, len(scopes))
@@ -536,7 +539,7 @@ class Memory:
             StoreError: some of it is still stored.
         """
         scope = self._authorize(Permission.DELETE, "redact", _ids(user_id, agent_id, app_id, run_id))
-        return mentions.redact(self._engine, self._principal, scope, parse.check_text(who))
+        return mentions.redact(self._engine, self._principal, scope, _query(who))
 
     def hold(
         self,
@@ -582,8 +585,7 @@ class Memory:
 
         Needs the admin permission. A sweep that was interrupted is finished by the next one.
         """
-        self._usable()
-        self._principal.require(Permission.ADMIN)
+        self._whole_home()
         return inspect.sweep(self._engine, self._principal, progress)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
@@ -595,8 +597,7 @@ class Memory:
             InvalidInput: the file is there already.
             StoreError: it cannot be written, or the store has tools of its own for this.
         """
-        self._usable()
-        self._principal.require(Permission.ADMIN)
+        self._whole_home()
         # Before the copy, so that it is in it: what is audited after a copy makes the audit log newer than the copy.
         self._engine.audit.record(self._principal.actor, "backup", "begun", purpose=self._principal.purpose)
         self._engine.audit.flush()
@@ -612,8 +613,7 @@ class Memory:
             InvalidInput: the folder is there already.
             StoreError: it cannot be written, or the ring has tools of its own for this.
         """
-        self._usable()
-        self._principal.require(Permission.ADMIN)
+        self._whole_home()
         self._engine.audit.record(self._principal.actor, "backup_keys", "begun", purpose=self._principal.purpose)
         self._engine.audit.flush()
         self._parts.copy_keys(Path(folder))
@@ -627,8 +627,7 @@ class Memory:
             InvalidInput: the settings name no file.
             StoreError: it cannot be written.
         """
-        self._usable()
-        self._principal.require(Permission.ADMIN)
+        self._whole_home()
         if self._engine.mirror is None:
             raise InvalidInput('there is no file to remember anchors in: set anchors = "PATH", on another medium')
         self._engine.mirror.write(self._engine.keys.ring, self._engine.clock())
@@ -657,8 +656,7 @@ class Memory:
         Raises:
             Tampered: the audit log was changed.
         """
-        self._usable()
-        self._principal.require(Permission.ADMIN)
+        self._whole_home()
         return inspect.audit_trail(self._engine, self._principal)
 
     # ------------------------------------------------------------------ reading
@@ -857,7 +855,6 @@ class Memory:
             Conflict: something is known of its subject already.
         """
         self._usable()
-        self._principal.require(Permission.ADMIN)
         return archive.read(self._engine, self._principal, Path(path), passphrase)
 
     def import_(
@@ -1011,9 +1008,15 @@ class Memory:
         """A scope, or None for the whole home, which takes an unbound principal with the admin permission."""
         if any(value is not None for value in ids.values()) or self._principal.subjects is not None:
             return self._authorize(Permission.READ, operation, ids)
+        self._whole_home()
+        return None
+
+    def _whole_home(self) -> None:
+        """What is about everybody takes a view of everybody: one that is bound keeps its permissions, for its own."""
         self._usable()
         self._principal.require(Permission.ADMIN)
-        return None
+        if self._principal.subjects is not None:
+            raise AccessDenied("this view is bound to its subjects; this is about the whole home")
 
 
 def _ids(user_id: str | None, agent_id: str | None, app_id: str | None, run_id: str | None) -> dict[str, str | None]:

@@ -15,9 +15,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from tacita import hazmat
-from tacita.access.principal import Principal
+from tacita.access.principal import Permission, Principal
 from tacita.errors import Conflict, InvalidInput, StoreError, Tampered, WrongKey
-from tacita.flows.engine import Engine, State, moment, subject_of, whole
+from tacita.flows.engine import INDEX, Engine, State, moment, subject_of
 from tacita.hazmat import SecretKey
 from tacita.items import ArchiveReport, Scope
 from tacita.vault.events import (
@@ -32,6 +32,7 @@ from tacita.vault.events import (
     ItemUpdated,
     decode,
 )
+from tacita.vault.fold import VaultState
 from tacita.vault.log import SealedLog
 from tacita.vault.vault import Change
 
@@ -104,11 +105,14 @@ def read(engine: Engine, principal: Principal, path: Path, passphrase: str) -> A
         InvalidInput: it is no archive, or cannot be read.
         WrongKey: the passphrase is another one.
         Tampered: it was changed or cut off. Nothing was written.
+        AccessDenied: its subject is none of the principal's, or the principal is no admin.
         Conflict: something is known of the subject already.
     """
+    principal.require(Permission.ADMIN)
     first, events = _opened(path, passphrase)
-    scope = whole(Scope(tenant=principal.tenant, **{f"{first.kind}_id": first.subject}))
+    scope = engine.authorize(principal, Permission.ADMIN, "import_archive", {f"{first.kind}_id": first.subject})
     replayed = _replayable(events)
+    _check_folds(replayed, scope)
     vault = engine.vaults.get(scope.tenant, subject_of(scope))
 
     def decide(_: State) -> Change[None]:
@@ -122,6 +126,17 @@ def read(engine: Engine, principal: Principal, path: Path, passphrase: str) -> A
     engine.read_entry(principal, "import_archive", vault, len(replayed))
     engine.audit.flush()
     return ArchiveReport(subject=subject_of(scope), events=len(replayed), at=moment(first.at))
+
+
+def _check_folds(events: Sequence[Event], scope: Scope) -> None:
+    """Raises Tampered for events that would make no vault of this subject: what is once written cannot be taken back."""
+    state = VaultState(INDEX.empty())
+    (own,) = scope.ids.items()
+    for seq, event in enumerate(events, 1):
+        if isinstance(event, ItemAdded | ItemUpdated) and getattr(event.item, own[0]) != own[1]:
+            raise Tampered("this archive opens, but holds items of somebody else")
+        state.apply(seq, event)
+    state.check_explained()
 
 
 def _key(passphrase: str, head: bytes) -> SecretKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from tacita.access.principal import Principal
@@ -10,7 +10,7 @@ from tacita.errors import CryptoError, NotFound
 from tacita.flows import receipts
 from tacita.flows.engine import DeletionReason, Engine, State, Vault, event_seqs, moment, subject_of, under_hold
 from tacita.flows.ids import format_id, no_such_item
-from tacita.flows.recall import row_of
+from tacita.flows.recall import in_scope, row_of
 from tacita.items import DeleteReceipt, EraseReceipt, Restrictions, Scope
 from tacita.vault.events import Event, ItemDeleted, Restricted
 from tacita.vault.vault import Change
@@ -47,13 +47,9 @@ def purge_origin(engine: Engine, principal: Principal, scope: Scope, origin: str
 
     def choose(state: State) -> list[bytes]:
         number = state.number_of(origin)
-        rows = state.rows
         if number is None:
             return []
-        mask = rows["alive"] & (rows["channel"] == number)
-        for field, value in scope.ids.items():
-            label = state.number_of(value)
-            mask &= rows[field] == (-1 if label is None else label)
+        mask = in_scope(state, scope) & (state.rows["channel"] == number)
         return list(dict.fromkeys(state.ids[row] for row in mask.nonzero()[0].tolist()))
 
     with vault.lock:
@@ -102,17 +98,34 @@ def remove(
 
     gone, purged = vault.transact(decide)
     with vault.lock:
-        in_memory = sum(item_id in vault.state.by_id for item_id in gone)
+        left = sum(item_id in vault.state.by_id for item_id in gone)
+    return checked(engine, principal, vault, operation, now, ids=gone, purged=purged, parts=parts, left=left)
+
+
+def checked(
+    engine: Engine,
+    principal: Principal,
+    vault: Vault,
+    operation: str,
+    at: int,
+    *,
+    ids: Sequence[bytes],
+    purged: Sequence[int],
+    parts: int,
+    left: int,
+) -> DeleteReceipt:
+    """Read again what was to go, sign and audit it. Raises StoreError when any of it is left, `left` items in RAM."""
+    vault_id = vault.keys.vault_id
     after = {
-        "items": in_memory,
+        "items": left,
         "events": sum(row.sealed is not None for row in engine.store.fetch(vault_id, purged)),
         "snapshots": int(engine.store.read_snapshot(vault_id) is not None),
     }
-    ids = tuple(map(format_id, gone))
-    before = {"items": len(gone), "events": len(purged), "snapshot_parts": parts}
-    proof = receipts.issue(engine, operation, vault_id, now, ids=ids, before=before, after=after)
-    engine.audit.record(principal.actor, operation, vault_id=vault_id, items=len(gone), purpose=principal.purpose)
-    return DeleteReceipt(ids=ids, events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now), proof=proof)
+    named = tuple(map(format_id, ids))
+    before = {"items": len(ids), "events": len(purged), "snapshot_parts": parts}
+    proof = receipts.issue(engine, operation, vault_id, at, ids=named, before=before, after=after)
+    engine.audit.record(principal.actor, operation, vault_id=vault_id, items=len(ids), purpose=principal.purpose)
+    return DeleteReceipt(ids=named, events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(at), proof=proof)
 
 
 def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:

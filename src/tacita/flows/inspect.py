@@ -18,7 +18,7 @@ from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, Tampe
 from tacita.flows import parse, remember
 from tacita.flows.engine import INDEX, Engine, Vault, moment, subject_of, whole
 from tacita.flows.ids import format_id
-from tacita.flows.recall import items_at, select
+from tacita.flows.recall import in_scope, items_at, select
 from tacita.flows.rollback import drop_erased
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
@@ -283,13 +283,8 @@ def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[
     if vault is not None:
         with vault.lock:
             state = vault.state
-            newest = np.zeros(len(state), np.bool_)
-            newest[list(state.by_id.values())] = True
-            for field, value in scope.ids.items():
-                number = state.number_of(value)
-                newest &= state.rows[field] == (-1 if number is None else number)
-            rows = sorted(newest.nonzero()[0].tolist(), key=lambda row: int(vault.state.rows["timestamp"][row]))
-            ids = [vault.state.ids[row] for row in rows]
+            held = [row for row in np.flatnonzero(in_scope(state, scope)) if state.by_id[state.ids[row]] == row]
+            ids = [state.ids[row] for row in sorted(held, key=lambda row: int(state.rows["timestamp"][row]))]
     engine.read_entry(principal, "export", vault, len(ids))
     yield {
         "tacita_export": 1,

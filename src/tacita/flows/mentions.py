@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from tacita.access.principal import Principal
 from tacita.errors import Held, InvalidInput, TacitaError
-from tacita.flows import receipts
-from tacita.flows.engine import Engine, State, Vault, event_seqs, moment, subject_of, under_hold
-from tacita.flows.forget import remove
+from tacita.flows.engine import Engine, State, Vault, event_seqs, subject_of, under_hold
+from tacita.flows.forget import checked, remove
 from tacita.flows.ids import format_id
-from tacita.flows.recall import item_at, row_of, search
+from tacita.flows.recall import in_scope, item_at, row_of, search
 from tacita.flows.remember import current_record, embed
 from tacita.flows.telling import pseudonyms_of, tell
 from tacita.hazmat import random_bytes
@@ -66,6 +66,9 @@ def forget(
         raise InvalidInput(
             "this request names nobody and nothing: put the name in quotes, or give an address, a number or a code"
         )
+    with vault.lock:
+        # In quarantine nothing is shown to anybody but its reviewer. It goes with the rest, and the count says so.
+        shown = [item_id for item_id in named if item_id not in vault.state.rare.held]
     chosen, warnings = _asked(engine, principal, scope, vault, request, set(named))
     with vault.lock:
         state = vault.state
@@ -75,25 +78,29 @@ def forget(
                 reason="named" if item_id in named else "model",
                 derived=len(state.with_descendants([item_id])) - 1,
             )
-            for item_id in [*named, *chosen]
+            for item_id in [*shown, *chosen]
             if item_id in state.by_id
         )
+    if hidden := len(named) - len(shown):
+        warnings = (*warnings, f"{hidden} more in quarantine name it; they are not shown, and go with what is named")
     engine.read_entry(principal, "forget", vault, len(proposed))
     receipt = None
     if not dry_run:
-        receipt = _remove(engine, principal, scope, vault, list(named) if confirmed is None else list(confirmed))
+        ids = list(named if confirmed is None else confirmed)
+        receipt = _remove(engine, principal, scope, vault, ids, by_caller=confirmed is not None)
     return Forgetting(terms=len(terms), proposed=proposed, receipt=receipt, warnings=warnings)
 
 
 def _remove(
-    engine: Engine, principal: Principal, scope: Scope, vault: Vault, ids: Sequence[bytes]
+    engine: Engine, principal: Principal, scope: Scope, vault: Vault, ids: Sequence[bytes], *, by_caller: bool
 ) -> DeleteReceipt | None:
     if not ids:
         return None
 
     def choose(state: State) -> list[bytes]:
         for item_id in ids:
-            row_of(state, scope, item_id, held=item_id in state.rare.held)
+            # An id that the caller gives is never one in quarantine: that counts as missing.
+            row_of(state, scope, item_id, held=not by_caller and item_id in state.rare.held)
         return list(ids)
 
     return remove(engine, principal, vault, "forget", choose, reason="forgotten")
@@ -104,11 +111,7 @@ def _naming(state: State, scope: Scope, terms: Sequence[Term]) -> list[bytes]:
     if not terms:
         return []
     found: dict[bytes, None] = {}
-    labels = [(field, value) for field, value in scope.ids.items()]
-    for row in range(len(state)):
-        values = state.rows[row]
-        if not values["alive"] or any(state.name_of(int(values[field])) != value for field, value in labels):
-            continue
+    for row in np.flatnonzero(in_scope(state, scope)).tolist():
         if any(spans(text, terms) for text in _texts(state, row)):
             found[state.ids[row]] = None
     return list(found)
@@ -245,23 +248,11 @@ def redact(engine: Engine, principal: Principal, scope: Scope, who: str) -> Dele
         for record, embedding in zip(made.values(), embeddings, strict=True)
     ]
     now = engine.clock()
-    vault_id = vault.keys.vault_id
-    parts = engine.store.drop_snapshots(vault_id)
+    parts = engine.store.drop_snapshots(vault.keys.vault_id)
     purged = vault.transact(partial(_replace, principal, now, seen, records))
     with vault.lock:
         left = len([item_id for item_id in _naming(vault.state, scope, terms) if item_id in seen])
-    after = {
-        "items": left,
-        "events": sum(row.sealed is not None for row in engine.store.fetch(vault_id, purged)),
-        "snapshots": int(engine.store.read_snapshot(vault_id) is not None),
-    }
-    named = tuple(map(format_id, ids))
-    before = {"items": len(ids), "events": len(purged), "snapshot_parts": parts}
-    proof = receipts.issue(engine, "redact", vault_id, now, ids=named, before=before, after=after)
-    engine.audit.record(principal.actor, "redact", vault_id=vault_id, items=len(ids), purpose=principal.purpose)
-    return DeleteReceipt(
-        ids=named, events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(now), proof=proof
-    )
+    return checked(engine, principal, vault, "redact", now, ids=ids, purged=purged, parts=parts, left=left)
 
 
 def _replace(

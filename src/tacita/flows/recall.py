@@ -156,6 +156,15 @@ def select(state: State, scope: Scope, filters: Group | None, *, as_of: datetime
     return mask
 
 
+def in_scope(state: State, scope: Scope) -> Mask:
+    """Every row of a scope: older versions, what no longer holds and what is in quarantine included."""
+    mask: Mask = state.rows["alive"].copy()
+    for field, value in scope.ids.items():
+        number = state.number_of(value)
+        mask &= state.rows[field] == (-1 if number is None else number)
+    return mask
+
+
 @functools.lru_cache(maxsize=1_024)
 def _labels(scope: Scope) -> tuple[tuple[str, str], ...]:
     """The ids of a scope beside its subject: they narrow."""

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from tacita.privacy.detect import scan
 
 TermKind = Literal["email", "identifier", "name"]
-_EMAIL: Final = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL: Final = re.compile(r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)+")
 _SEPARATORS: Final = r"[\s\-./_()\u2010-\u2015'\"]*"
 _EDGE: Final = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb`()[]{}<>,.;:!?"
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")

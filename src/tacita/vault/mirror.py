@@ -6,6 +6,7 @@ remembers. The file holds keyed vault ids, sequence numbers and chain values und
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from tacita.errors import StoreError, Tampered
 from tacita.hazmat import SecretKey, equal, random_bytes
 from tacita.ports.keys import KeyRing
 from tacita.vault.format import length_prefixed
+
+log = logging.getLogger("tacita.anchors")
 
 _DOMAIN: Final = b"tacita/v1/anchors"
 
@@ -44,6 +47,7 @@ class AnchorMirror:
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
+            log.warning("%s is not there: nothing says whether this home went back in time", self._path)
             return 0
         except OSError as error:
             raise StoreError(f"{self._path} cannot be read: {error.strerror}") from None

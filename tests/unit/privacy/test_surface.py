@@ -108,3 +108,8 @@ def test_any_request_and_any_text_are_survived(request_: str, text: str) -> None
     for start, stop in spans(text, terms_of(request_)):
         assert end <= start < stop <= len(text)
         end = stop
+
+
+def test_a_long_word_is_no_address_and_is_read_once() -> None:
+    """Each start of a word is tried once: with one try for each character this would take minutes."""
+    assert terms_of("a" * 2_000_000) == []
