@@ -490,6 +490,8 @@ class RotateReport(Value, frozen=True, kw_only=True):
     """Vault keys that are still under another: run it again."""
     previous: tuple[str, ...]
     """Root keys that the home still accepts; they are let go of by `tacita rotate` without `--to`."""
+    resealed: int = 0
+    """Vaults that got another key and whose logs were sealed anew under it."""
 
 
 class RestoreReport(Value, frozen=True, kw_only=True):
@@ -560,6 +562,10 @@ class Stats(Value, frozen=True, kw_only=True):
     without_vectors: int
     pending: int = 0
     """Messages from which facts are still to be drawn."""
+    most_sealed: int = 0
+    """Most events that were sealed under one vault key."""
+    root_key_uses: dict[str, int] = {}
+    """How often the root key wrapped and unwrapped a vault key since this memory was opened."""
 
 
 def lowest_trust(hits: Sequence[Hit]) -> Trust | None:

@@ -1,4 +1,5 @@
-"""Another root key for a home, under live reads and writes: every vault key is wrapped anew, the data stay as they are.
+"""Other keys for a home, under live reads and writes: another root key that every vault key is wrapped under, or other vault
+keys that every log is sealed anew under.
 
 The new key is recorded first, so that whatever is made from then on is under it, and both keys open what there is. A rotation
 that was cut short goes on where it ended. The old key is let go of in a second step, when no process uses it any more.
@@ -18,14 +19,24 @@ from tacita.flows.engine import system_clock
 from tacita.hazmat import SecretKey
 from tacita.items import RotateReport
 from tacita.ports.keys import KeyContext, KeyProvider
+from tacita.ports.log import LogStore
+from tacita.sealed import RingEntry
 from tacita.vault.keyring import Keys
+from tacita.vault.rekey import rekey
 
 _BATCH = 256
+_DONE_UPTO = "rekeyed"
+"""Setting of the ring: the last vault that a deep rotation has done."""
 Progress = Callable[[int, int | None], None]
 
 
-def rotate(settings: Settings, to: str | None, progress: Progress = lambda _done, _total: None) -> RotateReport:
+def rotate(
+    settings: Settings, to: str | None, progress: Progress = lambda _done, _total: None, *, deep: bool = False
+) -> RotateReport:
     """Wrap every vault key under another root key; without `to`, finish the rotation and let go of the old one.
+
+    With `deep`, every vault gets another key and its log is sealed anew under it, after that. One that was cut short goes
+    on where it ended. Older copies of the data are noise from then on.
 
     Raises:
         ConfigError: the home has no record of its root key, or the settings name one themselves.
@@ -40,19 +51,29 @@ def rotate(settings: Settings, to: str | None, progress: Progress = lambda _done
     parts = build(settings, embedder="none")
     try:
         keys = Keys(parts.ring, parts.keys)
+        # A key that waits to follow another may be under the old root key: first things first.
+        for waiting in list(parts.ring.successors()):
+            _rekey(parts.store, keys, waiting)
         done = _rewrap(keys, progress)
-        left = sum(not keys.is_present(entry) for entry in parts.ring.entries())
+        left = sum(not keys.is_present(entry) for entry in (*parts.ring.entries(), *parts.ring.successors()))
         previous = _home.previous_keys(settings.home)
         if to is None and not left:
             for root in previous:
                 keys.take_catalog_from(root.provider)
             _home.record_end_of_rotation(settings.home)
             previous = ()
+        resealed = _reseal(parts.store, keys, progress) if deep else 0
         audit = AuditLog(parts.store, keys, settings.tenant, system_clock)
         audit.record("local", "rotate", "begun" if previous else "ok", items=done)
+        if deep:
+            audit.record("local", "rotate_deep", items=resealed)
         audit.close()
         return RotateReport(
-            provider=parts.keys.id, rewrapped=done, left=left, previous=tuple(root.keys for root in previous)
+            provider=parts.keys.id,
+            rewrapped=done,
+            left=left,
+            previous=tuple(root.keys for root in previous),
+            resealed=resealed,
         )
     finally:
         parts.close()
@@ -91,3 +112,23 @@ def _rewrap(keys: Keys, progress: Progress) -> int:
         done += keys.ring.rewrap([(entry, keys.rewrapped(entry)) for entry in batch])
         progress(done, None)
     return done
+
+
+def _reseal(store: LogStore, keys: Keys, progress: Progress) -> int:
+    done_upto = keys.ring.setting(_DONE_UPTO) or b""
+    entries = [entry for entry in keys.ring.entries() if entry.vault_id > done_upto]
+    done = 0
+    for number, entry in enumerate(entries, 1):
+        done += _rekey(store, keys, entry)
+        if number % _BATCH == 0:
+            # Between the two it is not known how far it had come: then it begins anew, which is harmless.
+            keys.ring.drop_setting(_DONE_UPTO)
+            keys.ring.put_setting_once(_DONE_UPTO, entry.vault_id)
+        progress(number, len(entries))
+    keys.ring.drop_setting(_DONE_UPTO)
+    return done
+
+
+def _rekey(store: LogStore, keys: Keys, entry: RingEntry) -> bool:
+    tenant, _, _ = keys.whose(entry)
+    return rekey(store, keys, tenant, entry.vault_id, at=system_clock(), actor="local")

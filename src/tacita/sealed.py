@@ -11,6 +11,9 @@ from typing import final
 VAULT_ID_BYTES = 32
 ITEM_TAG_BYTES = 16
 DIGEST_BYTES = 32
+EPOCH_BYTES = 16
+UNKNOWN_EPOCH = bytes(EPOCH_BYTES)
+"""Of a log from before there were epochs: the next append says which it is."""
 
 
 @final
@@ -27,6 +30,15 @@ class SealedEvent:
 
     def __repr__(self) -> str:
         return f"<SealedEvent {len(self.sealed)} bytes>"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PurgedEvent:
+    """The place of an event whose ciphertext was purged, when a log is put in the place of another."""
+
+    item_tag: bytes
+    digest: bytes
 
 
 @final
@@ -59,11 +71,13 @@ class SealedPart:
 @final
 @dataclass(frozen=True, slots=True)
 class VaultHead:
-    """What a store knows about a vault: its id, the format of its log and the last sequence number."""
+    """What a store knows about a vault: its id, the format of its log, the last sequence number, and the epoch."""
 
     vault_id: bytes
     format: int
     seq: int
+    epoch: bytes
+    """16 bytes: a keyed name of the vault key under which the log is sealed. Another key, another epoch."""
 
 
 @final

@@ -95,6 +95,23 @@ def test_erased_elsewhere_is_erased_here(opened: OPEN) -> None:
     assert one.verify().ok
 
 
+def test_erased_elsewhere_and_as_many_said_anew_is_another_life(opened: OPEN) -> None:
+    mine, other = opened(), opened()
+    mine.add(["old one", "old two"], user_id="ana")
+    assert mine.get_all(user_id="ana").total == 2
+    other.erase(user_id="ana")
+    other.add(["new one", "new two"], user_id="ana")
+    # The log ends at the same number as before: what lies in RAM must not be taken for it.
+    assert {item.text for item in mine.get_all(user_id="ana").items} == {"new one", "new two"}
+    other.erase(user_id="ana")
+    other.add(["newer one", "newer two"], user_id="ana")
+    mine.add("mine", user_id="ana")
+    assert {item.text for item in other.get_all(user_id="ana").items} == {"newer one", "newer two", "mine"}
+    assert mine.verify().ok
+    mine.close()
+    other.close()
+
+
 def test_data_without_its_key_ring_is_refused(opened: OPEN, home: Path) -> None:
     memory = opened()
     memory.add("alice was here", user_id="alice")

@@ -15,7 +15,7 @@ from tacita.stores.memory import MemoryLogStore
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.stores.sqlite import SqliteLogStore
 from tacita.stores.sqlite_ring import SqliteKeyRing
-from tacita.testing.log_contract import A, LogStoreContract, event
+from tacita.testing.log_contract import A, E, LogStoreContract, event
 from tacita.testing.ring_contract import KeyRingContract, entry
 
 
@@ -49,12 +49,12 @@ def files_hold(folder: Path, needle: bytes) -> bool:
 
 def test_purged_and_dropped_bytes_leave_the_files(tmp_path: Path) -> None:
     store = SqliteLogStore(tmp_path / "s" / "log.db")
-    store.append(A, 0, [event(111_111), event(222_222)])
+    store.append(A, 0, [event(111_111), event(222_222)], epoch=E)
     assert files_hold(tmp_path, b"111111111111")
-    store.append(A, 2, [event(3)], purge=[1])
+    store.append(A, 2, [event(3)], purge=[1], epoch=E)
     assert not files_hold(tmp_path, b"111111111111")
     assert files_hold(tmp_path, b"222222222222")
-    store.drop(A)
+    store.drop(A, epoch=E)
     assert not files_hold(tmp_path, b"222222222222")
     store.close()
 
@@ -72,7 +72,7 @@ def test_files_are_private_even_with_umask_0(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         store = SqliteLogStore(tmp_path / "s" / "log.db")
-        store.append(A, 0, [event(1)])
+        store.append(A, 0, [event(1)], epoch=E)
     finally:
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "s").iterdir()}

@@ -16,21 +16,22 @@ from tacita.ports.models import LanguageModel, RemoteEmbedder, RemoteReranker, c
 from tacita.sealed import Anchor, RingEntry, SealedEvent, SealedPart, SealedRow
 
 VAULT = bytes(32)
+E = bytes(16)
 
 
 def a_store_takes_sealed_events_only(store: LogStore, item: Item, message: Message, row: SealedRow) -> None:
-    store.append(VAULT, 0, [b"plain bytes"])  # type: ignore[list-item]
-    store.append(VAULT, 0, ["plain text"])  # type: ignore[list-item]
-    store.append(VAULT, 0, [item])  # type: ignore[list-item]
-    store.append(VAULT, 0, [message])  # type: ignore[list-item]
-    store.append(VAULT, 0, [row])  # type: ignore[list-item]
-    store.append(VAULT, 0, item)  # type: ignore[arg-type]
+    store.append(VAULT, 0, [b"plain bytes"], epoch=E)  # type: ignore[list-item]
+    store.append(VAULT, 0, ["plain text"], epoch=E)  # type: ignore[list-item]
+    store.append(VAULT, 0, [item], epoch=E)  # type: ignore[list-item]
+    store.append(VAULT, 0, [message], epoch=E)  # type: ignore[list-item]
+    store.append(VAULT, 0, [row], epoch=E)  # type: ignore[list-item]
+    store.append(VAULT, 0, item, epoch=E)  # type: ignore[arg-type]
     store.write_snapshot(VAULT, 1, iter([b"part"]))  # type: ignore[list-item]
 
 
 def a_store_knows_no_names(store: LogStore) -> None:
     store.head("ana")  # type: ignore[arg-type]
-    store.drop("ana")  # type: ignore[arg-type]
+    store.drop("ana", epoch=E)  # type: ignore[arg-type]
     store.read(VAULT, user_id="ana")  # type: ignore[call-arg]
 
 

@@ -258,6 +258,7 @@ def test_the_trail_tells_reads_writes_and_refusals_in_order(opened: Callable[...
     trail = list(memory.audit())
     # The deleted item's own event is gone with its words; that it was deleted stays.
     assert [(each["operation"], each["outcome"]) for each in trail] == [
+        ("key", "ok"),
         ("search", "ok"),
         ("delete", "denied"),
         ("delete", "ok"),

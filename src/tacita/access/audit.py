@@ -15,8 +15,9 @@ from threading import Condition, Lock, Thread
 
 from tacita.errors import HeadMoved, TacitaError, Tampered
 from tacita.ports.log import LogStore
-from tacita.sealed import Anchor
-from tacita.vault.events import Audited, AuditEntry, decode, encode
+from tacita.sealed import UNKNOWN_EPOCH, Anchor
+from tacita.vault import rekey
+from tacita.vault.events import AUDIT_TAG, Audited, AuditEntry, Rekeyed, decode, encode
 from tacita.vault.format import VaultKeys
 from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog
@@ -124,15 +125,23 @@ class AuditLog:
         while True:
             sealed_log = self._open(create=True)
             assert sealed_log is not None
-            for _ in sealed_log.tail():
-                pass
             try:
-                sealed_log.append([(sealed_log.keys.item_tag(b"audit"), body)])
+                for _ in sealed_log.tail():
+                    pass
+                sealed_log.append([(sealed_log.keys.item_tag(AUDIT_TAG), body)])
                 return
+            except Tampered:
+                # Sealed under another key since we looked; or not genuine.
+                if self._open(create=True) is sealed_log:
+                    raise
             except HeadMoved:
                 time.sleep(random.uniform(0, 0.002))
 
     def _open(self, *, create: bool) -> SealedLog | None:
+        if self._log is not None:
+            head = self._store.head(self._log.keys.vault_id)
+            if head is not None and head.epoch not in (self._log.epoch, UNKNOWN_EPOCH):
+                self._log = None
         if self._log is None:
             found = self._find(create=create)
             if found is None:
@@ -146,23 +155,27 @@ class AuditLog:
 
     def _find(self, *, create: bool) -> tuple[VaultKeys, Anchor] | None:
         # "audit" is no subject kind, so that no caller's id can name this vault.
-        found = self._keys.find(self._tenant, self._keys.vault_id(self._tenant, "audit", "log"))
+        vault_id = self._keys.vault_id(self._tenant, "audit", "log")
+        found = rekey.find(self._store, self._keys, self._tenant, vault_id)
         return self._keys.create(self._tenant, "audit", "log") if found is None and create else found
 
     def entries(self) -> Iterator[AuditEntry]:
         """All entries, oldest first, verified from the first one. Raises Tampered."""
         self.flush()
-        found = self._find(create=False)
-        if found is None:
-            return
-        keys, anchor = found
+        vault_id = self._keys.vault_id(self._tenant, "audit", "log")
+        yield from rekey.steadily(self._store, self._keys, self._tenant, vault_id, self._entries) or ()
+
+    def _entries(self, keys: VaultKeys, anchor: Anchor) -> list[AuditEntry]:
         reader = SealedLog(self._store, self._keys.ring, keys)
+        found: list[AuditEntry] = []
         for _, body in reader.tail():
             event = None if body is None else decode(body)
-            if not isinstance(event, Audited):
+            if isinstance(event, Audited):
+                found += event.entries
+            elif not isinstance(event, Rekeyed):
                 raise Tampered(f"audit log {keys.name} seq {reader.seq}: not an audit entry")
-            yield from event.entries
         reader.check_anchor(anchor)
+        return found
 
     def close(self) -> None:
         """Flush and stop. Raises what the flush raises: an audit log that cannot be written is not passed over."""

@@ -20,6 +20,8 @@ from tacita.errors import Conflict, InvalidInput, StoreError, Tampered, WrongKey
 from tacita.flows.engine import INDEX, Engine, State, moment, subject_of
 from tacita.hazmat import SecretKey
 from tacita.items import ArchiveReport, Scope
+from tacita.sealed import Anchor
+from tacita.vault import rekey
 from tacita.vault.events import (
     Event,
     ExtractionEnded,
@@ -30,9 +32,11 @@ from tacita.vault.events import (
     ItemReleased,
     ItemSuperseded,
     ItemUpdated,
+    Rekeyed,
     decode,
 )
 from tacita.vault.fold import VaultState
+from tacita.vault.format import VaultKeys
 from tacita.vault.log import SealedLog
 from tacita.vault.vault import Change
 
@@ -74,8 +78,14 @@ def write(engine: Engine, principal: Principal, scope: Scope, path: Path, passph
         raise InvalidInput("nothing is known of this subject")
     head = _HEAD.pack(_MAGIC, _VERSION, hazmat.random_bytes(32), _KIB, _PASSES, _LANES)
     key = _key(passphrase, head)
-    log = SealedLog(engine.store, engine.keys.ring, vault.keys)
-    events = [(row.seq, body) for row, body in log.tail() if body is not None]
+
+    def told(keys: VaultKeys, _: Anchor) -> list[tuple[int, bytes]]:
+        log = SealedLog(engine.store, engine.keys.ring, keys)
+        return [(row.seq, body) for row, body in log.tail() if body is not None]
+
+    events = rekey.steadily(engine.store, engine.keys, scope.tenant, vault.keys.vault_id, told)
+    if events is None:
+        raise InvalidInput("nothing is known of this subject")
     first = msgspec.msgpack.encode(_First(subject.kind, subject.id, engine.clock(), len(events)))
     bodies = [first, *map(msgspec.msgpack.encode, _batches(events))]
     try:
@@ -237,6 +247,8 @@ def _replayable(events: Sequence[tuple[int, Event]]) -> list[Event]:
             case ExtractionRequested(ids=ids) | ExtractionEnded(ids=ids):
                 left = tuple(item_id for item_id in ids if item_id in there)
                 made = msgspec.structs.replace(event, ids=left) if left else None
+            case Rekeyed():
+                made = None
             case _:
                 pass
         if made is not None:

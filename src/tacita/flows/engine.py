@@ -111,6 +111,7 @@ class Engine:
             self.mirror.check(ring)
         self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)
         self.audit = AuditLog(store, self.keys, tenant, clock, at_once=audit_at_once)
+        self.vaults.on_open = lambda vault_id: self.audit.record("tacita", "key", vault_id=vault_id)
 
     def authorize(
         self, principal: Principal, permission: Permission, operation: str, ids: Mapping[str, str | None]

@@ -23,8 +23,8 @@ from tacita.flows.rollback import drop_erased
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
 from tacita.privacy.policy import guard
-from tacita.sealed import RingEntry
-from tacita.vault import snapshot
+from tacita.sealed import Anchor, RingEntry
+from tacita.vault import rekey, snapshot
 from tacita.vault.events import Event, ItemAdded, ItemUpdated, decode
 from tacita.vault.fold import VaultState
 from tacita.vault.format import VaultKeys
@@ -59,7 +59,12 @@ def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress
     for number, entry in enumerate(entries):
         progress(number, len(entries))
         try:
-            _verify_vault(engine, entry, counts)
+            tenant, kind, _ = engine.keys.whose(entry)
+
+            def read(keys: VaultKeys, anchor: Anchor, kind: str = kind) -> Counter[str]:
+                return _verify_vault(engine, kind, keys, anchor)
+
+            counts += rekey.steadily(engine.store, engine.keys, tenant, entry.vault_id, read) or Counter()
         except CryptoError as error:
             problems.append(_problem(entry.vault_id, error))
     if wanted is None:
@@ -89,12 +94,8 @@ def _problem(vault_id: bytes, error: CryptoError) -> VaultProblem:
     return VaultProblem(vault=vault_id.hex()[:12], seq=int(seq) if seq.isdigit() else None, problem=str(error))
 
 
-def _verify_vault(engine: Engine, entry: RingEntry, counts: Counter[str]) -> None:
-    tenant, kind, _ = engine.keys.whose(entry)
-    found = engine.keys.find(tenant, entry.vault_id)
-    if found is None:
-        return  # erased since the list was made
-    keys, anchor = found
+def _verify_vault(engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor) -> Counter[str]:
+    counts: Counter[str] = Counter()
     log = SealedLog(engine.store, engine.keys.ring, keys)
     state = VaultState(INDEX.empty())
     holes: set[int] = set()
@@ -118,6 +119,7 @@ def _verify_vault(engine: Engine, entry: RingEntry, counts: Counter[str]) -> Non
         reason = "gone and no deletion says why" if seq in holes else "still there although it was purged"
         raise Tampered(f"vault {keys.name} seq {seq}: ciphertext is {reason}")
     _verify_snapshot(engine, keys, log, counts)
+    return counts
 
 
 def _verify_snapshot(engine: Engine, keys: VaultKeys, log: SealedLog, counts: Counter[str]) -> None:
@@ -135,7 +137,7 @@ def _verify_snapshot(engine: Engine, keys: VaultKeys, log: SealedLog, counts: Co
 def stats(engine: Engine, scope: Scope | None) -> Stats:
     """Counts for one subject, or for every vault of the home (which opens them one after the other)."""
     kinds: Counter[str] = Counter()
-    vaults = items = events = without = pending = 0
+    vaults = items = events = without = pending = most_sealed = 0
     for each in [scope] if scope is not None else _subjects(engine):
         vault = engine.find(each)
         if vault is None:
@@ -147,6 +149,7 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
             vaults += 1
             items += len(current)
             events += vault.seq
+            most_sealed = max(most_sealed, vault.seq)
             pending += len(state.rare.pending)
             kinds.update(state.names[number] or "" for number in current["kind"].tolist())
             if engine.embedder is not None:
@@ -164,6 +167,8 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
         embedder="none" if engine.embedder is None else engine.embedder.name,
         without_vectors=without,
         pending=pending,
+        most_sealed=most_sealed,
+        root_key_uses=dict(engine.keys.uses),
     )
 
 
@@ -237,7 +242,10 @@ def audit_trail(engine: Engine, principal: Principal) -> Iterator[dict[str, Any]
 def _writes_of(engine: Engine, entry: RingEntry, tenant: str) -> list[dict[str, Any]]:
     """The writes of one vault; for a damaged one an entry that says so: the others' are told all the same."""
     try:
-        return list(_writes(engine, entry, tenant))
+        found = rekey.steadily(
+            engine.store, engine.keys, tenant, entry.vault_id, lambda *found: _writes(engine, *found)
+        )
+        return found or []
     except CryptoError as error:
         return [
             {
@@ -252,26 +260,26 @@ def _writes_of(engine: Engine, entry: RingEntry, tenant: str) -> list[dict[str, 
         ]
 
 
-def _writes(engine: Engine, entry: RingEntry, tenant: str) -> Iterator[dict[str, Any]]:
-    found = engine.keys.find(tenant, entry.vault_id)
-    if found is None:
-        return  # erased since the list was made
-    keys, anchor = found
+def _writes(engine: Engine, keys: VaultKeys, anchor: Anchor) -> list[dict[str, Any]]:
+    told = []
     log = SealedLog(engine.store, engine.keys.ring, keys)
     for _, body in log.tail():
         if body is None:
             continue
         event = decode(body)
-        yield {
-            "at": moment(event.at).isoformat(),
-            "actor": event.actor,
-            "operation": str(event.__struct_config__.tag),
-            "outcome": "ok",
-            "vault": keys.name,
-            "items": 1,
-            "purpose": event.purpose,
-        }
+        told.append(
+            {
+                "at": moment(event.at).isoformat(),
+                "actor": event.actor,
+                "operation": str(event.__struct_config__.tag),
+                "outcome": "ok",
+                "vault": keys.name,
+                "items": 1,
+                "purpose": event.purpose,
+            }
+        )
     log.check_anchor(anchor)
+    return told
 
 
 def export(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[str, Any]]:

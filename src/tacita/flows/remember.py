@@ -31,7 +31,6 @@ from tacita.vault.events import (
     ItemReembedded,
     ItemUpdated,
 )
-from tacita.vault.format import VaultKeys
 from tacita.vault.vault import Change
 
 IMPORT = "import"
@@ -69,7 +68,7 @@ def add(
     guarded = [guarded_message(engine, scope, number, message, channel) for number, message in enumerate(messages)]
     messages = [message for message, _, _ in guarded]
     vault = engine.vaults.get(scope.tenant, subject_of(scope))
-    tags = [_tags(vault.keys, message) for message in messages]
+    tags = [_tags(vault, message) for message in messages]
     with vault.lock:
         known = [tag is not None and tag[0] in vault.state.rare.idempotency for tag in tags]
     new = [number for number, is_known in enumerate(known) if not is_known]
@@ -328,14 +327,14 @@ def _instructs(policy: Policy, trust: Trust, text: str) -> bool:
     return policy.marks_instructions and trust == Trust.UNTRUSTED and suspicious(signs(text), trusted=False)
 
 
-def _tags(keys: VaultKeys, message: Message) -> tuple[bytes, bytes] | None:
+def _tags(vault: Vault, message: Message) -> tuple[bytes, bytes] | None:
     """Keyed tags of a message's idempotency key and of what came with it."""
     if message.idempotency_key is None:
         return None
     content = msgspec.msgpack.encode((message.role, message.text, message.name, message.metadata, message.attachments))
     return (
-        keys.content_tag(b"idempotency", message.idempotency_key.encode()),
-        keys.content_tag(b"fingerprint", content),
+        vault.content_tag(b"idempotency", message.idempotency_key.encode()),
+        vault.content_tag(b"fingerprint", content),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tacita.hazmat import equal
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor
+from tacita.vault import rekey
 from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog
 
@@ -28,7 +29,7 @@ def departures(store: LogStore, keys: Keys) -> list[Departure]:
     found = []
     for entry in keys.ring.entries():
         tenant, _, _ = keys.whose(entry)
-        opened = keys.find(tenant, entry.vault_id)
+        opened = rekey.find(store, keys, tenant, entry.vault_id)
         if opened is None:
             continue  # erased meanwhile
         log = SealedLog(store, keys.ring, opened[0])
@@ -47,7 +48,7 @@ def accept(keys: Keys, departure: Departure) -> None:
 
 def drop_erased(store: LogStore, keys: Keys) -> int:
     """Remove the rows of vaults whose keys were destroyed. Returns how many there were."""
-    erased = [head.vault_id for head in store.vaults() if keys.ring.shredded(head.vault_id)]
-    for vault_id in erased:
-        store.drop(vault_id)
+    erased = [head for head in store.vaults() if keys.ring.shredded(head.vault_id)]
+    for head in erased:
+        store.drop(head.vault_id, epoch=head.epoch)
     return len(erased)

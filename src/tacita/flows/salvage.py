@@ -15,7 +15,7 @@ from tacita.flows.engine import INDEX, Engine, moment, subject_of
 from tacita.flows.ids import format_id
 from tacita.items import Scope
 from tacita.sealed import DIGEST_BYTES, SealedRow
-from tacita.vault import snapshot
+from tacita.vault import rekey, snapshot
 from tacita.vault.events import Event, ItemAdded, ItemDeleted, ItemRecord, ItemUpdated, decode
 from tacita.vault.format import VaultKeys, digest, next_chain, open_event
 
@@ -26,7 +26,10 @@ _HISTORIES: Final = 16
 def salvage(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[str, Any]]:
     """A header with the sequence numbers that are lost, then the last readable version of each item that is left."""
     vault_id = engine.vault_id(scope)
-    found = engine.keys.find(scope.tenant, vault_id)
+    try:
+        found = rekey.find(engine.store, engine.keys, scope.tenant, vault_id)
+    except Tampered:
+        found = engine.keys.find(scope.tenant, vault_id)
     items: dict[bytes, tuple[int, ItemRecord]] = {}
     lost: list[int] = []
     read = 0

@@ -110,8 +110,33 @@ class KeyRing(ABC):
         """
 
     @abstractmethod
+    def successor(self, vault_id: bytes) -> RingEntry | None:
+        """The key that is to follow the vault's present one, or None."""
+
+    @abstractmethod
+    def successors(self) -> Iterator[RingEntry]:
+        """Every key that is to follow another, in order of vault id."""
+
+    @abstractmethod
+    def prepare(self, entry: RingEntry) -> RingEntry:
+        """Keep the successor of a present key durably, unless there is one; return what is kept. Its anchor is not.
+
+        Raises KeyUnavailable when the vault is absent, was shredded, or has another key version than the one before.
+        """
+
+    @abstractmethod
+    def promote(self, vault_id: bytes, key_version: int, anchor: Anchor) -> bool:
+        """Put the successor and its anchor in the place of the present key, of which no byte is left, durably.
+
+        False, and nothing changes, when there is no successor of this version or the anchor is not ahead of the kept one.
+        """
+
+    @abstractmethod
     def shred(self, vault_id: bytes) -> bool:
-        """Destroy the wrapped key and leave a tombstone, durable before this returns. False if there was no key."""
+        """Destroy the wrapped key, its successor too, and leave a tombstone, durable before this returns.
+
+        False if there was no key.
+        """
 
     def backup(self, path: Path) -> None:  # noqa: ARG002  for those that can
         """As `LogStore.backup`."""

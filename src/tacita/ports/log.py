@@ -14,9 +14,11 @@ from tacita import limits
 from tacita.errors import InvalidInput, StoreError
 from tacita.sealed import (
     DIGEST_BYTES,
+    EPOCH_BYTES,
     ITEM_TAG_BYTES,
     VAULT_ID_BYTES,
     DropCounts,
+    PurgedEvent,
     SealedEvent,
     SealedPart,
     SealedRow,
@@ -40,33 +42,49 @@ class LogStore(ABC):
         expected_seq: int,
         events: Sequence[SealedEvent],
         *,
+        epoch: bytes,
         purge: Sequence[int] = (),
         format: int = 1,
     ) -> int:
         """Append events as `expected_seq + 1 ...` in one durable transaction; return the new head.
 
         With `purge`, the same transaction first drops the vault's snapshots and then the ciphertext of those earlier
-        rows (their sequence number, tag and digest stay). A vault that does not exist has head 0.
+        rows (their sequence number, tag and digest stay). A vault that does not exist has head 0 and any epoch.
 
-        Raises HeadMoved, and writes nothing, when the head is not `expected_seq`.
+        Raises HeadMoved, and writes nothing, when the head is not `expected_seq` or the log is of another epoch: a vault
+        that was erased and made anew may have the same head.
         """
         _vault_id(vault_id)
+        _epoch(epoch)
         if not events:
             raise InvalidInput("an append needs at least one event")
         if expected_seq < 0 or expected_seq + len(events) > limits.VAULT_EVENTS:
             raise InvalidInput(f"a vault holds at most {limits.VAULT_EVENTS} events")
         for event in events:
-            # Exact type, not isinstance: only vault.format makes SealedEvent, and a subclass could carry anything.
-            if type(event) is not SealedEvent:
-                raise TypeError("a store takes SealedEvent and nothing else")
-            if len(event.item_tag) != ITEM_TAG_BYTES or len(event.digest) != DIGEST_BYTES:
-                raise InvalidInput("a sealed event has a tag of 16 bytes and a digest of 32")
-            if not 0 < len(event.sealed) <= limits.SEALED_EVENT_BYTES:
-                raise InvalidInput(f"a sealed event has at most {limits.SEALED_EVENT_BYTES} bytes")
+            _event(event)
         if any(not 0 < seq <= expected_seq for seq in purge):
             raise InvalidInput("only rows up to the expected head can be purged")
-        self._append(vault_id, expected_seq, events, purge, format)
+        self._append(vault_id, expected_seq, events, epoch, purge, format)
         return expected_seq + len(events)
+
+    def replace(
+        self, vault_id: bytes, expected: VaultHead, events: Sequence[SealedEvent | PurgedEvent], *, epoch: bytes
+    ) -> int:
+        """Put another log in the place of a vault's whole log, durably and in one step; return the new head.
+
+        What was there is gone from the medium afterwards, snapshots included. The last event is not a purged one.
+
+        Raises HeadMoved, and writes nothing, when the vault's head is not `expected`.
+        """
+        _vault_id(vault_id)
+        _epoch(epoch)
+        if not expected.seq < len(events) <= limits.VAULT_EVENTS or type(events[-1]) is not SealedEvent:
+            raise InvalidInput("the log that takes another's place is longer, and ends with an event")
+        for event in events:
+            if type(event) is not PurgedEvent:
+                _event(event)
+        self._replace(vault_id, expected, events, epoch)
+        return len(events)
 
     def read(self, vault_id: bytes, *, after: int = 0) -> Iterator[SealedRow]:
         """All rows with `seq > after` in order, from one consistent view of the store."""
@@ -76,9 +94,12 @@ class LogStore(ABC):
         """The named rows in ascending order; rows that do not exist are left out."""
         return self._fetch(_vault_id(vault_id), seqs)
 
-    def drop(self, vault_id: bytes) -> DropCounts:
-        """Remove every row and snapshot of the vault, durably, and say how many there were."""
-        return self._drop(_vault_id(vault_id))
+    def drop(self, vault_id: bytes, *, epoch: bytes) -> DropCounts:
+        """Remove every row and snapshot of the vault, durably, and say how many there were.
+
+        Only if the log is of this epoch: one that was made anew meanwhile is somebody's.
+        """
+        return self._drop(_vault_id(vault_id), _epoch(epoch))
 
     def vaults(self) -> Iterator[VaultHead]:
         """Every vault, in order of its id."""
@@ -116,14 +137,24 @@ class LogStore(ABC):
     def _head(self, vault_id: bytes) -> VaultHead | None: ...
     @abstractmethod
     def _append(
-        self, vault_id: bytes, expected_seq: int, events: Sequence[SealedEvent], purge: Sequence[int], format: int
+        self,
+        vault_id: bytes,
+        expected_seq: int,
+        events: Sequence[SealedEvent],
+        epoch: bytes,
+        purge: Sequence[int],
+        format: int,
+    ) -> None: ...
+    @abstractmethod
+    def _replace(
+        self, vault_id: bytes, expected: VaultHead, events: Sequence[SealedEvent | PurgedEvent], epoch: bytes
     ) -> None: ...
     @abstractmethod
     def _read(self, vault_id: bytes, after: int) -> Iterator[SealedRow]: ...
     @abstractmethod
     def _fetch(self, vault_id: bytes, seqs: Sequence[int]) -> list[SealedRow]: ...
     @abstractmethod
-    def _drop(self, vault_id: bytes) -> DropCounts: ...
+    def _drop(self, vault_id: bytes, epoch: bytes) -> DropCounts: ...
     @abstractmethod
     def _vaults(self) -> Iterator[VaultHead]: ...
     @abstractmethod
@@ -140,6 +171,22 @@ def _vault_id(vault_id: bytes) -> bytes:
     if type(vault_id) is not bytes or len(vault_id) != VAULT_ID_BYTES:
         raise TypeError("a vault id is exactly 32 bytes")
     return vault_id
+
+
+def _epoch(epoch: bytes) -> bytes:
+    if type(epoch) is not bytes or len(epoch) != EPOCH_BYTES:
+        raise TypeError("an epoch is exactly 16 bytes")
+    return epoch
+
+
+def _event(event: SealedEvent) -> None:
+    # Exact type, not isinstance: only vault.format makes SealedEvent, and a subclass could carry anything.
+    if type(event) is not SealedEvent:
+        raise TypeError("a store takes SealedEvent and nothing else")
+    if len(event.item_tag) != ITEM_TAG_BYTES or len(event.digest) != DIGEST_BYTES:
+        raise InvalidInput("a sealed event has a tag of 16 bytes and a digest of 32")
+    if not 0 < len(event.sealed) <= limits.SEALED_EVENT_BYTES:
+        raise InvalidInput(f"a sealed event has at most {limits.SEALED_EVENT_BYTES} bytes")
 
 
 def _part(part: SealedPart) -> SealedPart:

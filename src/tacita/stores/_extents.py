@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from tacita.sealed import SealedEvent, SealedRow
+from tacita.sealed import PurgedEvent, SealedEvent, SealedRow
 from tacita.stores._overflow import Overflow
 
 SCHEMA = (
@@ -33,14 +33,19 @@ _Entry = tuple[int, bytes, bytes, int, int | None, int | None]
 _extent = itemgetter(3)
 
 
-def append(db: sqlite3.Connection, overflow: Overflow, no: int, head: int, events: Sequence[SealedEvent]) -> None:
+def append(
+    db: sqlite3.Connection, overflow: Overflow, no: int, head: int, events: Sequence[SealedEvent | PurgedEvent]
+) -> None:
     """Write events `head + 1 ...` of vault `no` into its last extent as far as there is room, then into new ones."""
     base = no << 32
     extent, used, size = _last_extent(db, base, head)
     begin, pieces, is_new = used, list[bytes](), False
-    remaining = sum(len(event.sealed) for event in events)
-    entries = []
+    remaining = sum(len(event.sealed) for event in events if isinstance(event, SealedEvent))
+    entries = list[tuple[int, bytes, bytes, int, int | None, int | None]]()
     for seq, event in enumerate(events, head + 1):
+        if isinstance(event, PurgedEvent):
+            entries.append((base | seq, event.item_tag, event.digest, extent, None, None))
+            continue
         length = len(event.sealed)
         if used + length > size:
             _write(db, base | extent, begin, pieces, size if is_new else None)

@@ -32,6 +32,8 @@ class Layout:
     version: int
     page_size: int
     schema: tuple[str, ...]
+    upgrades: tuple[tuple[str, ...], ...] = ()
+    """Statements that make version 2 of version 1, version 3 of version 2, and so on."""
 
 
 @contextmanager
@@ -98,12 +100,30 @@ def check(db: sqlite3.Connection, path: Path, layout: Layout) -> Overflow:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > layout.version:
         raise StoreError(f"{path} has layout {version}, made by a newer Tacita; this one knows {layout.version}")
-    if version < layout.version:
-        raise StoreError(f"{path} has layout {version}, which this Tacita no longer reads")
     if db.execute("PRAGMA page_size").fetchone()[0] != layout.page_size:
         raise StoreError(f"{path} has pages of another size: another program has rewritten it")
     # A no-op but for a backup that was made with VACUUM INTO.
     if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
         raise StoreError(f"{path} cannot be used in WAL mode here")
+    if version < layout.version:
+        _upgrade(db, path, layout)
     (usable,) = db.execute("SELECT usable FROM meta").fetchone()
     return Overflow(usable)
+
+
+def _upgrade(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
+    """Bring an older file up to date in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]  # another process may have been quicker
+        if not 0 < version <= len(layout.upgrades) + 1:
+            raise StoreError(f"{path} has layout {version}, which this Tacita no longer reads")
+        for statements in layout.upgrades[version - 1 :]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={layout.version}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

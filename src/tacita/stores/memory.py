@@ -8,15 +8,19 @@ from threading import Lock
 
 from tacita.errors import HeadMoved, InvalidInput, StoreError
 from tacita.ports.log import LogStore
-from tacita.sealed import DropCounts, SealedEvent, SealedPart, SealedRow, VaultHead
+from tacita.sealed import DropCounts, PurgedEvent, SealedEvent, SealedPart, SealedRow, VaultHead
 
 
 @dataclass(slots=True, eq=False)
 class _Vault:
     format: int
+    epoch: bytes
     rows: list[SealedRow] = field(default_factory=list)
     purged_seq: int = 0
     snapshot: tuple[int, tuple[SealedPart, ...]] | None = None
+
+    def head(self, vault_id: bytes) -> VaultHead:
+        return VaultHead(vault_id, self.format, len(self.rows), self.epoch)
 
     def drop_snapshot(self) -> int:
         dropped = self.snapshot
@@ -42,19 +46,22 @@ class MemoryLogStore(LogStore):
     def _head(self, vault_id: bytes) -> VaultHead | None:
         with self._lock:
             vault = self._find(vault_id)
-            return None if vault is None else VaultHead(vault_id, vault.format, len(vault.rows))
+            return None if vault is None else vault.head(vault_id)
 
     def _append(
-        self, vault_id: bytes, expected_seq: int, events: Sequence[SealedEvent], purge: Sequence[int], format: int
+        self,
+        vault_id: bytes,
+        expected_seq: int,
+        events: Sequence[SealedEvent],
+        epoch: bytes,
+        purge: Sequence[int],
+        format: int,
     ) -> None:
-        rows = [
-            SealedRow(seq, event.item_tag, event.sealed, event.digest)
-            for seq, event in enumerate(events, expected_seq + 1)
-        ]
+        rows = _rows(expected_seq, events)
         with self._lock:
-            vault = self._find(vault_id) or _Vault(format)
-            if len(vault.rows) != expected_seq:
-                raise HeadMoved(f"the vault's head is {len(vault.rows)}, not {expected_seq}")
+            vault = self._find(vault_id) or _Vault(format, epoch)
+            if len(vault.rows) != expected_seq or vault.epoch != epoch:
+                raise HeadMoved(f"the vault's head is not {expected_seq} of this epoch")
             if vault.format != format:
                 raise InvalidInput(f"the vault's log has format {vault.format}, not {format}")
             for seq in purge:
@@ -64,6 +71,16 @@ class MemoryLogStore(LogStore):
                 vault.drop_snapshot()
                 vault.purged_seq = len(vault.rows)
             self._by_id[vault_id] = vault
+
+    def _replace(
+        self, vault_id: bytes, expected: VaultHead, events: Sequence[SealedEvent | PurgedEvent], epoch: bytes
+    ) -> None:
+        rows = _rows(0, events)
+        with self._lock:
+            vault = self._find(vault_id)
+            if vault is None or vault.head(vault_id) != expected:
+                raise HeadMoved(f"the vault's head is not {expected.seq} of this epoch")
+            self._by_id[vault_id] = _Vault(expected.format, epoch, rows, len(rows))
 
     def _read(self, vault_id: bytes, after: int) -> Iterator[SealedRow]:
         with self._lock:
@@ -76,16 +93,18 @@ class MemoryLogStore(LogStore):
             rows = vault.rows if vault else []
             return [rows[seq - 1] for seq in sorted(set(seqs)) if 0 < seq <= len(rows)]
 
-    def _drop(self, vault_id: bytes) -> DropCounts:
+    def _drop(self, vault_id: bytes, epoch: bytes) -> DropCounts:
         with self._lock:
-            self._find(vault_id)
-            vault = self._by_id.pop(vault_id, None)
-            return DropCounts(0, 0) if vault is None else DropCounts(len(vault.rows), vault.drop_snapshot())
+            vault = self._find(vault_id)
+            if vault is None or vault.epoch != epoch:
+                return DropCounts(0, 0)
+            del self._by_id[vault_id]
+            return DropCounts(len(vault.rows), vault.drop_snapshot())
 
     def _vaults(self) -> Iterator[VaultHead]:
         with self._lock:
             self._find(b"")
-            found = [VaultHead(vault_id, vault.format, len(vault.rows)) for vault_id, vault in self._by_id.items()]
+            found = [vault.head(vault_id) for vault_id, vault in self._by_id.items()]
         return iter(sorted(found, key=lambda head: head.vault_id))
 
     def _write_snapshot(self, vault_id: bytes, upto_seq: int, parts: Iterator[SealedPart]) -> None:
@@ -117,3 +136,10 @@ class MemoryLogStore(LogStore):
         with self._lock:
             self._closed = True
             self._by_id.clear()
+
+
+def _rows(after: int, events: Sequence[SealedEvent | PurgedEvent]) -> list[SealedRow]:
+    return [
+        SealedRow(seq, event.item_tag, event.sealed if isinstance(event, SealedEvent) else None, event.digest)
+        for seq, event in enumerate(events, after + 1)
+    ]

@@ -16,6 +16,7 @@ class MemoryKeyRing(KeyRing):
 
     def __init__(self) -> None:
         self._entries: dict[bytes, RingEntry | None] = {}
+        self._successors: dict[bytes, RingEntry] = {}
         self._settings: dict[str, bytes] = {}
         self._lock = RLock()
         self._closed = False
@@ -83,10 +84,40 @@ class MemoryKeyRing(KeyRing):
                 raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
             self._entries[vault_id] = replace(entry, anchor=anchor)
 
+    def successor(self, vault_id: bytes) -> RingEntry | None:
+        with self._lock:
+            self._open()
+            return self._successors.get(checked_vault_id(vault_id))
+
+    def successors(self) -> Iterator[RingEntry]:
+        with self._lock:
+            self._open()
+            return iter([entry for _, entry in sorted(self._successors.items())])
+
+    def prepare(self, entry: RingEntry) -> RingEntry:
+        with self._lock:
+            present = self._open().get(checked_vault_id(entry.vault_id))
+            if present is None or present.key_version != entry.key_version - 1:
+                raise KeyUnavailable(f"vault {entry.vault_id.hex()[:12]}: no key that this one could follow")
+            return self._successors.setdefault(entry.vault_id, entry)
+
+    def promote(self, vault_id: bytes, key_version: int, anchor: Anchor) -> bool:
+        with self._lock:
+            present = self._open().get(checked_vault_id(vault_id))
+            successor = self._successors.get(vault_id)
+            if present is None or successor is None or successor.key_version != key_version:
+                return False
+            if anchor.seq <= present.anchor.seq:
+                return False
+            self._entries[vault_id] = replace(successor, anchor=anchor)
+            del self._successors[vault_id]
+            return True
+
     def shred(self, vault_id: bytes) -> bool:
         with self._lock:
             if self._open().get(checked_vault_id(vault_id)) is None:
                 return False
+            self._successors.pop(vault_id, None)
             self._entries[vault_id] = None
             return True
 
@@ -98,3 +129,4 @@ class MemoryKeyRing(KeyRing):
         with self._lock:
             self._closed = True
             self._entries.clear()
+            self._successors.clear()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
 from tacita.errors import HeadMoved, InvalidInput
 from tacita.ports.log import LogStore
-from tacita.sealed import DropCounts, SealedEvent, SealedPart, SealedRow, VaultHead
+from tacita.sealed import UNKNOWN_EPOCH, DropCounts, PurgedEvent, SealedEvent, SealedPart, SealedRow, VaultHead
 from tacita.stores import _extents, _parts
 from tacita.stores._layout import Layout
 from tacita.stores._sqlite import WAIT_SECONDS, Database
@@ -16,16 +17,21 @@ from tacita.stores._sqlite import WAIT_SECONDS, Database
 LAYOUT = Layout(
     kind="Tacita log",
     application_id=0x54434954,  # TCIT
-    version=1,
+    version=2,
     page_size=4096,
     schema=(
         # AUTOINCREMENT: the number of a dropped vault is never used again. 31 bits, because keys have 63.
         """CREATE TABLE vaults (no INTEGER PRIMARY KEY AUTOINCREMENT CHECK (no < 2147483648),
                                 vault_id BLOB NOT NULL UNIQUE, format INTEGER NOT NULL, head_seq INTEGER NOT NULL,
                                 purged_seq INTEGER NOT NULL DEFAULT 0, writings INTEGER NOT NULL DEFAULT 0,
-                                snapshot INTEGER)""",
+                                snapshot INTEGER,
+                                epoch BLOB NOT NULL DEFAULT x'00000000000000000000000000000000')""",
         *_extents.SCHEMA,
         *_parts.SCHEMA,
+    ),
+    upgrades=(
+        # The default is `UNKNOWN_EPOCH`.
+        ("ALTER TABLE vaults ADD COLUMN epoch BLOB NOT NULL DEFAULT x'00000000000000000000000000000000'",),
     ),
 )
 _PAGE = 1000
@@ -53,25 +59,31 @@ class SqliteLogStore(LogStore):
         return self._db.path
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
-        row = self._db.row("head", "SELECT format, head_seq FROM vaults WHERE vault_id = ?", (vault_id,))
-        return None if row is None else VaultHead(vault_id, row[0], row[1])
+        row = self._db.row("head", "SELECT format, head_seq, epoch FROM vaults WHERE vault_id = ?", (vault_id,))
+        return None if row is None else VaultHead(vault_id, *row)
 
     def _append(
-        self, vault_id: bytes, expected_seq: int, events: Sequence[SealedEvent], purge: Sequence[int], format: int
+        self,
+        vault_id: bytes,
+        expected_seq: int,
+        events: Sequence[SealedEvent],
+        epoch: bytes,
+        purge: Sequence[int],
+        format: int,
     ) -> None:
         head = expected_seq + len(events)
         with self._db.transaction("append") as db:
-            row = db.execute("SELECT no, format, head_seq FROM vaults WHERE vault_id = ?", (vault_id,)).fetchone()
-            no, stored_format, stored_head = row or (None, format, 0)
-            if stored_head != expected_seq:
-                raise HeadMoved(f"the vault's head is {stored_head}, not {expected_seq}")
+            query = "SELECT no, format, head_seq, epoch FROM vaults WHERE vault_id = ?"
+            row = db.execute(query, (vault_id,)).fetchone()
+            no, stored_format, stored_head, stored_epoch = row or (None, format, 0, epoch)
+            if stored_head != expected_seq or stored_epoch not in (epoch, UNKNOWN_EPOCH):
+                raise HeadMoved(f"the vault's head is not {expected_seq} of this epoch")
             if stored_format != format:
                 raise InvalidInput(f"the vault's log has format {stored_format}, not {format}")
             if no is None:
-                insert = "INSERT INTO vaults (vault_id, format, head_seq) VALUES (?,?,?)"
-                no = cast(int, db.execute(insert, (vault_id, format, head)).lastrowid)
+                no = _add_vault(db, VaultHead(vault_id, format, head, epoch))
             else:
-                db.execute("UPDATE vaults SET head_seq = ? WHERE no = ?", (head, no))
+                db.execute("UPDATE vaults SET head_seq = ?, epoch = ? WHERE no = ?", (head, epoch, no))
             if purge:
                 _parts.drop(db, no)
                 _extents.purge(db, no, purge)
@@ -79,6 +91,21 @@ class SqliteLogStore(LogStore):
             _extents.append(db, self._db.overflow, no, expected_seq, events)
         if purge:
             self._db.scrub()
+
+    def _replace(
+        self, vault_id: bytes, expected: VaultHead, events: Sequence[SealedEvent | PurgedEvent], epoch: bytes
+    ) -> None:
+        with self._db.transaction("replace") as db:
+            query = "SELECT no, format, head_seq, epoch FROM vaults WHERE vault_id = ?"
+            row = db.execute(query, (vault_id,)).fetchone()
+            if row is None or VaultHead(vault_id, *row[1:]) != expected:
+                raise HeadMoved(f"the vault's head is not {expected.seq} of this epoch")
+            _remove_vault(db, row[0])
+            no = _add_vault(db, VaultHead(vault_id, expected.format, len(events), epoch))
+            # Snapshots that were folded from the other log come too late.
+            db.execute("UPDATE vaults SET purged_seq = head_seq WHERE no = ?", (no,))
+            _extents.append(db, self._db.overflow, no, 0, events)
+        self._db.scrub()
 
     def _read(self, vault_id: bytes, after: int) -> Iterator[SealedRow]:
         # Readers ask for the tail all the time, and mostly there is none: one statement answers that.
@@ -100,14 +127,13 @@ class SqliteLogStore(LogStore):
             row = db.execute("SELECT no FROM vaults WHERE vault_id = ?", (vault_id,)).fetchone()
             return [] if row is None else _extents.fetch(db, row[0], seqs)
 
-    def _drop(self, vault_id: bytes) -> DropCounts:
+    def _drop(self, vault_id: bytes, epoch: bytes) -> DropCounts:
         counts = DropCounts(0, 0)
         with self._db.transaction("drop") as db:
-            row = db.execute("SELECT no FROM vaults WHERE vault_id = ?", (vault_id,)).fetchone()
+            query = "SELECT no FROM vaults WHERE vault_id = ? AND epoch IN (?, ?)"
+            row = db.execute(query, (vault_id, epoch, UNKNOWN_EPOCH)).fetchone()
             if row is not None:
-                parts = _parts.drop(db, row[0])
-                counts = DropCounts(_extents.drop(db, row[0]), parts)
-                db.execute("DELETE FROM vaults WHERE no = ?", row)
+                counts = _remove_vault(db, row[0])
         if row is not None or self._db.unscrubbed:
             self._db.scrub()
         return counts
@@ -117,7 +143,9 @@ class SqliteLogStore(LogStore):
         last = b""
         while True:
             with self._db.connection("list vaults") as db:
-                query = "SELECT vault_id, format, head_seq FROM vaults WHERE vault_id > ? ORDER BY vault_id LIMIT ?"
+                query = (
+                    "SELECT vault_id, format, head_seq, epoch FROM vaults WHERE vault_id > ? ORDER BY vault_id LIMIT ?"
+                )
                 page = db.execute(query, (last, _PAGE)).fetchall()
             yield from (VaultHead(*row) for row in page)
             if len(page) < _PAGE:
@@ -151,3 +179,15 @@ class SqliteLogStore(LogStore):
 
     def close(self) -> None:
         self._db.close()
+
+
+def _add_vault(db: sqlite3.Connection, head: VaultHead) -> int:
+    insert = "INSERT INTO vaults (vault_id, format, head_seq, epoch) VALUES (?,?,?,?)"
+    return cast(int, db.execute(insert, (head.vault_id, head.format, head.seq, head.epoch)).lastrowid)
+
+
+def _remove_vault(db: sqlite3.Connection, no: int) -> DropCounts:
+    parts = _parts.drop(db, no)
+    counts = DropCounts(_extents.drop(db, no), parts)
+    db.execute("DELETE FROM vaults WHERE no = ?", (no,))
+    return counts

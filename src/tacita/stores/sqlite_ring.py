@@ -14,24 +14,30 @@ from tacita.sealed import Anchor, RingEntry
 from tacita.stores._layout import Layout, mapped
 from tacita.stores._sqlite import WAIT_SECONDS, Database
 
+_KEYS = """(vault_id BLOB PRIMARY KEY NOT NULL, filler BLOB NOT NULL, key_version INTEGER NOT NULL,
+          provider TEXT NOT NULL, label BLOB NOT NULL, wrapped BLOB NOT NULL)"""
+_SUCCESSORS = f"CREATE TABLE successors {_KEYS}"
+_COLUMNS = "vault_id, filler, key_version, provider, label, wrapped"
 LAYOUT = Layout(
     kind="Tacita key ring",
     application_id=0x54434B52,  # TCKR
-    version=1,
+    version=2,
     page_size=512,  # one overflow page for one key: see below
     schema=(
         # `filler` pushes what follows it onto an overflow page, which is zeroed as a whole when the key is shredded
-        # (`_overflow` says why that matters). So nothing in a row of `keys` may ever change: anchors are apart.
-        """CREATE TABLE keys (vault_id BLOB PRIMARY KEY NOT NULL, filler BLOB NOT NULL, key_version INTEGER NOT NULL,
-                              provider TEXT NOT NULL, label BLOB NOT NULL, wrapped BLOB NOT NULL)""",
+        # (`_overflow` says why that matters). So nothing in a row of keys may ever change: anchors are apart.
+        f"CREATE TABLE keys {_KEYS}",
+        _SUCCESSORS,
         """CREATE TABLE anchors (vault_id BLOB PRIMARY KEY NOT NULL, seq INTEGER NOT NULL, chain BLOB NOT NULL)
            WITHOUT ROWID""",
         "CREATE TABLE tombstones (vault_id BLOB PRIMARY KEY NOT NULL) WITHOUT ROWID",
         "CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL)",
     ),
+    upgrades=((_SUCCESSORS,),),
 )
 _PAGE = 1000
 _SELECT = "SELECT vault_id, key_version, provider, wrapped, label, seq, chain FROM keys JOIN anchors USING (vault_id)"
+_SELECT_SUCCESSORS = _SELECT.replace("keys", "successors")
 
 
 class SqliteKeyRing(KeyRing):
@@ -88,11 +94,11 @@ class SqliteKeyRing(KeyRing):
             self._db.scrub()
         return done
 
-    def _insert(self, db: sqlite3.Connection, entry: RingEntry) -> None:
+    def _insert(self, db: sqlite3.Connection, entry: RingEntry, table: str = "keys") -> None:
         others = len(entry.vault_id) + 4 + len(entry.provider.encode()) + len(entry.label) + len(entry.wrapped)
         filler = bytes(self._db.overflow.filler(others))
         db.execute(
-            "INSERT INTO keys (vault_id, filler, key_version, provider, label, wrapped) VALUES (?,?,?,?,?,?)",
+            f"INSERT INTO {table} ({_COLUMNS}) VALUES (?,?,?,?,?,?)",
             (entry.vault_id, filler, entry.key_version, entry.provider, entry.label, entry.wrapped),
         )
 
@@ -140,11 +146,45 @@ class SqliteKeyRing(KeyRing):
     def backup(self, path: Path) -> None:
         self._db.copy_to(path)
 
+    def successor(self, vault_id: bytes) -> RingEntry | None:
+        with self._db.connection("get successor") as db:
+            row = db.execute(f"{_SELECT_SUCCESSORS} WHERE vault_id = ?", (checked_vault_id(vault_id),)).fetchone()
+        return None if row is None else _entry(row)
+
+    def successors(self) -> Iterator[RingEntry]:
+        return self._pages(_SELECT_SUCCESSORS)
+
+    def prepare(self, entry: RingEntry) -> RingEntry:
+        vault_id = checked_vault_id(entry.vault_id)
+        with self._db.transaction("prepare key") as db:
+            query = "SELECT EXISTS (SELECT 1 FROM keys WHERE vault_id = ? AND key_version = ?)"
+            if not db.execute(query, (vault_id, entry.key_version - 1)).fetchone()[0]:
+                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: no key that this one could follow")
+            if db.execute("SELECT 1 FROM successors WHERE vault_id = ?", (vault_id,)).fetchone() is None:
+                self._insert(db, entry, "successors")
+            return _entry(db.execute(f"{_SELECT_SUCCESSORS} WHERE vault_id = ?", (vault_id,)).fetchone())
+
+    def promote(self, vault_id: bytes, key_version: int, anchor: Anchor) -> bool:
+        with self._db.transaction("promote key") as db:
+            query = """SELECT EXISTS (SELECT 1 FROM successors JOIN anchors USING (vault_id)
+                                      WHERE vault_id = ? AND key_version = ? AND seq < ?)"""
+            if not db.execute(query, (checked_vault_id(vault_id), key_version, anchor.seq)).fetchone()[0]:
+                return False
+            db.execute("DELETE FROM keys WHERE vault_id = ?", (vault_id,))
+            db.execute(
+                f"INSERT INTO keys ({_COLUMNS}) SELECT {_COLUMNS} FROM successors WHERE vault_id = ?", (vault_id,)
+            )
+            db.execute("DELETE FROM successors WHERE vault_id = ?", (vault_id,))
+            db.execute("UPDATE anchors SET seq = ?, chain = ? WHERE vault_id = ?", (anchor.seq, anchor.chain, vault_id))
+        self._db.scrub()
+        return True
+
     def shred(self, vault_id: bytes) -> bool:
         checked_vault_id(vault_id)
         with self._db.transaction("shred key") as db:
             found = db.execute("DELETE FROM keys WHERE vault_id = ?", (vault_id,)).rowcount > 0
             if found:
+                db.execute("DELETE FROM successors WHERE vault_id = ?", (vault_id,))
                 db.execute("DELETE FROM anchors WHERE vault_id = ?", (vault_id,))
                 db.execute("INSERT INTO tombstones VALUES (?)", (vault_id,))
         if found or self._db.unscrubbed:
@@ -152,11 +192,14 @@ class SqliteKeyRing(KeyRing):
         return found
 
     def entries(self) -> Iterator[RingEntry]:
+        return self._pages(_SELECT)
+
+    def _pages(self, select: str) -> Iterator[RingEntry]:
         # A page at a time: the caller may do anything in between, and a view must not stay open that long.
         last = b""
         while True:
             with self._db.connection("list keys") as db:
-                page = db.execute(f"{_SELECT} WHERE vault_id > ? ORDER BY vault_id LIMIT ?", (last, _PAGE)).fetchall()
+                page = db.execute(f"{select} WHERE vault_id > ? ORDER BY vault_id LIMIT ?", (last, _PAGE)).fetchall()
             yield from map(_entry, page)
             if len(page) < _PAGE:
                 return

@@ -203,13 +203,16 @@ def rotate(
     to: Annotated[
         str | None, typer.Option("--to", help="New root key: file:NAME (made if missing), env:VAR, ...")
     ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Give every vault another key too, and seal its whole log anew under it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Wrap every vault key under another root key, while the home is in use. Without --to: finish, and drop the old key."""
     from tacita.rotating import rotate as run
 
     with progress_bar("rotating") as report:
-        found = run(settings(), to, report)
+        found = run(settings(), to, report, deep=deep)
     show(Response("rotate", found.to_dict()), as_json=as_json or options.json, console=console())
 
 

@@ -11,9 +11,11 @@ import pytest
 from tacita.errors import HeadMoved, InvalidInput, StoreError
 from tacita.hazmat import sha256
 from tacita.ports.log import LogStore
-from tacita.sealed import DropCounts, SealedEvent, SealedPart, VaultHead
+from tacita.sealed import DropCounts, PurgedEvent, SealedEvent, SealedPart, VaultHead
 
 A, B = b"a" * 32, b"a" * 31 + b"b"
+E, LATER = b"e" * 16, b"l" * 16
+"""Two epochs of a vault."""
 
 
 def event(number: int, size: int = 100) -> SealedEvent:
@@ -43,20 +45,20 @@ class LogStoreContract:
 
     def test_append_and_read(self, store: LogStore) -> None:
         assert store.head(A) is None
-        assert store.append(A, 0, events(1, 3)) == 3
-        assert store.append(A, 3, events(4, 2)) == 5
+        assert store.append(A, 0, events(1, 3), epoch=E) == 3
+        assert store.append(A, 3, events(4, 2), epoch=E) == 5
         rows = list(store.read(A))
         assert [row.seq for row in rows] == [1, 2, 3, 4, 5]
         assert [row.sealed for row in rows] == [one.sealed for one in events(1, 5)]
         assert [row.digest for row in rows] == [one.digest for one in events(1, 5)]
         assert [row.seq for row in store.read(A, after=3)] == [4, 5]
-        assert store.head(A) == VaultHead(A, 1, 5)
+        assert store.head(A) == VaultHead(A, 1, 5, E)
 
     def test_compare_and_set(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 2))
+        store.append(A, 0, events(1, 2), epoch=E)
         for expected in (0, 1, 3):
             with pytest.raises(HeadMoved):
-                store.append(A, expected, events(9, 1))
+                store.append(A, expected, events(9, 1), epoch=E)
         assert len(list(store.read(A))) == 2
 
     def test_a_race_has_one_winner_each_time(self, store: LogStore) -> None:
@@ -64,7 +66,7 @@ class LogStoreContract:
             for attempt in range(1_000):
                 head = store.head(A)
                 try:
-                    store.append(A, head.seq if head else 0, [event(number)])
+                    store.append(A, head.seq if head else 0, [event(number)], epoch=E)
                 except HeadMoved:
                     continue
                 return attempt
@@ -76,46 +78,91 @@ class LogStoreContract:
         assert tags == list(range(40))
 
     def test_vaults_are_apart(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 2))
-        store.append(B, 0, events(7, 1))
+        store.append(A, 0, events(1, 2), epoch=E)
+        store.append(B, 0, events(7, 1), epoch=E)
         assert [row.item_tag for row in store.read(B)] == [event(7).item_tag]
-        assert store.drop(A) == DropCounts(2, 0)
+        assert store.drop(A, epoch=E) == DropCounts(2, 0)
         assert [row.seq for row in store.read(B)] == [1]
         assert [head.vault_id for head in store.vaults()] == [B]
 
     def test_a_dropped_vault_starts_anew(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 3))
+        store.append(A, 0, events(1, 3), epoch=E)
         store.write_snapshot(A, 3, iter([SealedPart(0, b"old")]))
-        store.drop(A)
+        store.drop(A, epoch=E)
         assert store.head(A) is None
-        assert store.drop(A) == DropCounts(0, 0)
-        store.append(A, 0, events(8, 1))
+        assert store.drop(A, epoch=E) == DropCounts(0, 0)
+        store.append(A, 0, events(8, 1), epoch=E)
         assert [row.item_tag for row in store.read(A)] == [event(8).item_tag]
         assert store.read_snapshot(A) is None
 
     def test_purge_keeps_tag_and_digest(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 3))
+        store.append(A, 0, events(1, 3), epoch=E)
         store.write_snapshot(A, 3, iter([SealedPart(0, b"part")]))
-        store.append(A, 3, [event(4)], purge=[1, 3])
+        store.append(A, 3, [event(4)], purge=[1, 3], epoch=E)
         rows = list(store.read(A))
         assert [row.sealed is None for row in rows] == [True, False, True, False]
         assert [row.digest for row in rows] == [one.digest for one in events(1, 4)]
         assert store.read_snapshot(A) is None
 
-    def test_a_lost_race_purges_nothing(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 2))
+    def test_another_life_of_a_vault_is_not_written_to_nor_dropped(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2), epoch=LATER)
         with pytest.raises(HeadMoved):
-            store.append(A, 1, [event(3)], purge=[1])
+            store.append(A, 2, events(3, 1), epoch=E)
+        assert store.drop(A, epoch=E) == DropCounts(0, 0)
+        assert store.head(A) == VaultHead(A, 1, 2, LATER)
+
+    def test_a_log_takes_the_place_of_another(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 3), epoch=E)
+        store.append(B, 0, events(7, 1), epoch=E)
+        store.append(A, 3, [event(4)], purge=[2], epoch=E)
+        store.write_snapshot(A, 4, iter([SealedPart(0, b"old")]))
+        hole = PurgedEvent(b"t" * 16, b"d" * 32)
+        before = store.head(A)
+        assert before is not None
+        others: list[SealedEvent | PurgedEvent] = [event(51), hole, event(53), event(54), event(55)]
+        assert store.replace(A, before, others, epoch=LATER) == 5
+        assert store.head(A) == VaultHead(A, 1, 5, LATER)
+        rows = list(store.read(A))
+        assert [row.seq for row in rows] == [1, 2, 3, 4, 5]
+        assert [row.sealed for row in rows] == [
+            None if isinstance(each, PurgedEvent) else each.sealed for each in others
+        ]
+        assert [(row.item_tag, row.digest) for row in rows] == [(each.item_tag, each.digest) for each in others]
+        assert store.read_snapshot(A) is None
+        store.write_snapshot(A, 4, iter([SealedPart(0, b"folded from the old log")]))
+        assert store.read_snapshot(A) is None
+        assert store.append(A, 5, [event(56)], epoch=LATER) == 6
+        assert [row.seq for row in store.read(B)] == [1]
+        with pytest.raises(HeadMoved):
+            store.replace(A, before, [event(number) for number in range(60, 70)], epoch=E)
+
+    def test_a_log_is_replaced_only_as_it_was_seen(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2), epoch=E)
+        for seen in (VaultHead(A, 1, 1, E), VaultHead(A, 1, 2, LATER), VaultHead(A, 1, 3, E)):
+            with pytest.raises(HeadMoved):
+                store.replace(A, seen, events(10, 4), epoch=LATER)
+        with pytest.raises(HeadMoved):
+            store.replace(B, VaultHead(B, 1, 2, E), events(10, 4), epoch=LATER)
+        ends_in_a_hole: list[SealedEvent | PurgedEvent] = [*events(10, 2), PurgedEvent(bytes(16), bytes(32))]
+        for wrong in (events(10, 2), ends_in_a_hole):
+            with pytest.raises(InvalidInput):
+                store.replace(A, VaultHead(A, 1, 2, E), wrong, epoch=LATER)
+        assert [row.sealed for row in store.read(A)] == [one.sealed for one in events(1, 2)]
+
+    def test_a_lost_race_purges_nothing(self, store: LogStore) -> None:
+        store.append(A, 0, events(1, 2), epoch=E)
+        with pytest.raises(HeadMoved):
+            store.append(A, 1, [event(3)], purge=[1], epoch=E)
         assert all(row.sealed for row in store.read(A))
 
     def test_fetch(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 1_200))
+        store.append(A, 0, events(1, 1_200), epoch=E)
         assert [row.seq for row in store.fetch(A, [7, 3, 3, 9_999])] == [3, 7]
         assert len(store.fetch(A, range(1, 1_201))) == 1_200
         assert store.fetch(B, [1]) == []
 
     def test_snapshots_are_replaced_by_newer_ones_only(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 9))
+        store.append(A, 0, events(1, 9), epoch=E)
         store.write_snapshot(A, 5, iter([SealedPart(0, b"five"), SealedPart(1, b"more")]))
         store.write_snapshot(A, 3, iter([SealedPart(0, b"three")]))
         found = store.read_snapshot(A)
@@ -129,7 +176,7 @@ class LogStoreContract:
         assert store.read_snapshot(A) is None
 
     def test_a_snapshot_that_fails_half_way_leaves_the_old_one(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 2))
+        store.append(A, 0, events(1, 2), epoch=E)
         store.write_snapshot(A, 1, iter([SealedPart(0, b"whole")]))
 
         def broken() -> Iterator[SealedPart]:
@@ -149,30 +196,30 @@ class LogStoreContract:
         loose = Loose(bytes(16), b"x", bytes(32))
         for wrong in (b"bytes", "text", loose, None):
             with pytest.raises(TypeError):
-                store.append(A, 0, [wrong])  # type: ignore[list-item]
+                store.append(A, 0, [wrong], epoch=E)  # type: ignore[list-item]
         with pytest.raises(TypeError):
             store.head("a" * 32)  # type: ignore[arg-type]
         with pytest.raises(InvalidInput):
-            store.append(A, 0, [])
+            store.append(A, 0, [], epoch=E)
         assert store.head(A) is None
 
     def test_reading_goes_on_while_others_write(self, store: LogStore) -> None:
-        store.append(A, 0, events(1, 1_500))
+        store.append(A, 0, events(1, 1_500), epoch=E)
         reader = store.read(A)
         first = next(reader)
-        store.append(A, 1_500, events(2_000, 5))
+        store.append(A, 1_500, events(2_000, 5), epoch=E)
         assert first.seq == 1
         assert len(list(reader)) == 1_499
         abandoned = store.read(A)
         next(abandoned)
         del abandoned
-        assert store.append(A, 1_505, [event(3)]) == 1_506
+        assert store.append(A, 1_505, [event(3)], epoch=E) == 1_506
 
     def test_opened_again_it_holds_the_same(self, tmp_path: Path) -> None:
         if not self.persistent:
             pytest.skip("this store ends with its object")
         store = self.make(tmp_path / "again")
-        store.append(A, 0, events(1, 4))
+        store.append(A, 0, events(1, 4), epoch=E)
         before = list(store.read(A))
         store.close()
         store.close()

@@ -89,6 +89,40 @@ class KeyRingContract:
         ring.drop_setting("name")
         assert ring.setting("name") is None
 
+    def test_a_key_is_followed_by_another(self, ring: KeyRing) -> None:
+        following = replace(entry(A, b"the next key"), key_version=2)
+        with pytest.raises(KeyUnavailable):
+            ring.prepare(following)
+        ring.create(entry(A))
+        ring.create(entry(B))
+        ring.advance(A, Anchor(3, b"3" * 32))
+        assert ring.successor(A) is None
+        assert ring.prepare(following).wrapped == b"the next key"
+        assert ring.prepare(replace(following, wrapped=b"too late")).wrapped == b"the next key"
+        assert [each.vault_id for each in ring.successors()] == [A]
+        with pytest.raises(KeyUnavailable):
+            ring.prepare(replace(following, key_version=3))
+        found = ring.get(A)
+        assert found is not None
+        assert (found.wrapped, found.key_version) == (b"wrapped key", 1), "it only waits"
+        assert not ring.promote(A, 3, Anchor(4, b"4" * 32))
+        assert not ring.promote(A, 2, Anchor(3, b"x" * 32))
+        assert not ring.promote(B, 2, Anchor(4, b"4" * 32))
+        assert ring.promote(A, 2, Anchor(4, b"4" * 32))
+        assert not ring.promote(A, 2, Anchor(5, b"5" * 32))
+        assert ring.get(A) == replace(following, anchor=Anchor(4, b"4" * 32))
+        assert ring.successor(A) is None
+        assert ring.get(B) == entry(B)
+
+    def test_a_shredded_vault_has_no_successor(self, ring: KeyRing) -> None:
+        ring.create(entry(A))
+        ring.prepare(replace(entry(A, b"the next key"), key_version=2))
+        ring.shred(A)
+        assert ring.successor(A) is None
+        assert not ring.promote(A, 2, Anchor(4, b"4" * 32))
+        with pytest.raises(KeyUnavailable):
+            ring.prepare(replace(entry(A, b"the next key"), key_version=2))
+
     def test_a_race_to_create_has_one_winner(self, ring: KeyRing) -> None:
         def attempt(number: int) -> bool:
             try:

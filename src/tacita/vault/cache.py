@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
@@ -10,8 +11,10 @@ from typing import Generic, TypeVar
 from tacita.errors import KeyUnavailable
 from tacita.items import Subject
 from tacita.ports.log import LogStore
-from tacita.sealed import DropCounts
+from tacita.sealed import Anchor, DropCounts
+from tacita.vault import rekey
 from tacita.vault.fold import DerivedIndex
+from tacita.vault.format import VaultKeys
 from tacita.vault.keyring import Keys
 from tacita.vault.vault import IndexKind, OpenVault
 
@@ -37,6 +40,8 @@ class Vaults(Generic[Index]):
         self.keys = keys
         self._index_kind = index_kind
         self._capacity = capacity
+        self.on_open: Callable[[bytes], None] = lambda _vault_id: None
+        """Told of every vault whose key was used to open it."""
         self._slots: OrderedDict[bytes, _Slot[Index]] = OrderedDict()
         self._lock = Lock()
 
@@ -82,21 +87,25 @@ class Vaults(Generic[Index]):
         return vault
 
     def _open(self, tenant: str, subject: Subject, vault_id: bytes, *, create: bool) -> OpenVault[Index] | None:
-        found = self.keys.find(tenant, vault_id)
+        def find() -> tuple[VaultKeys, Anchor] | None:
+            return rekey.find(self.store, self.keys, tenant, vault_id)
+
+        found = find()
         if found is None:
-            if self.store.head(vault_id) is not None:
+            if (left := self.store.head(vault_id)) is not None:
                 if not self.keys.ring.shredded(vault_id):
                     raise KeyUnavailable(
                         f"vault {vault_id.hex()[:12]}: the store has its rows but the key ring has no key for it; "
                         "was the data restored without its key ring?"
                     )
                 # An erasure was cut short after its key was destroyed, or an old backup brought the noise back.
-                self.store.drop(vault_id)
+                self.store.drop(vault_id, epoch=left.epoch)
             if not create:
                 return None
             found = self.keys.create(tenant, subject.kind, subject.id)
-        keys, anchor = found
-        return OpenVault(self.store, self.keys.ring, keys, anchor, self._index_kind)
+        vault = OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
+        self.on_open(vault_id)
+        return vault
 
     def _evict(self, *, keep: bytes) -> None:
         with self._lock:
@@ -117,8 +126,15 @@ class Vaults(Generic[Index]):
     def erase(self, tenant: str, subject: Subject) -> tuple[bool, DropCounts]:
         """Destroy the vault's key, then its rows. (whether there was a key, what was dropped)."""
         vault_id = self.keys.vault_id(tenant, subject.kind, subject.id)
+        head = self.store.head(vault_id)
         shredded = self.keys.ring.shred(vault_id)
-        dropped = self.store.drop(vault_id)
+        dropped = DropCounts(0, 0)
+        while head is not None:
+            dropped = self.store.drop(vault_id, epoch=head.epoch)
+            head = self.store.head(vault_id)
+            if self.keys.ring.get(vault_id) is not None:
+                # Made anew already. What was there is gone: whoever makes a vault removes the noise first.
+                break
         with self._lock:
             self._slots.pop(vault_id, None)
         return shredded, dropped

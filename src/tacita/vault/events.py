@@ -164,6 +164,18 @@ class Restricted(_Event, frozen=True, kw_only=True, tag="restricted"):
     reason: str | None = None
 
 
+class Rekeyed(_Event, frozen=True, kw_only=True, tag="rekeyed"):
+    """Everything before was sealed anew under another vault key. The first event that only the new key has ever sealed."""
+
+    version: int
+    """Of the new key."""
+    seq: int
+    """Where the log ended that was sealed anew, and its last chain value."""
+    chain: bytes
+    content_key: bytes
+    """Under which the tags of content in this vault's events are."""
+
+
 class AuditEntry(_Record, frozen=True, kw_only=True):
     """Who did what, when and why, in an audit log. Never content."""
 
@@ -193,8 +205,25 @@ Event = (
     | ExtractionEnded
     | ConsentSet
     | Restricted
+    | Rekeyed
     | Audited
 )
+
+AUDIT_TAG = b"audit"
+
+
+def about(event: Event) -> bytes:
+    """The id of the item that an event is about; empty if it is about the vault as a whole."""
+    match event:
+        case ItemAdded(item=item) | ItemUpdated(item=item):
+            return item.id
+        case ItemDeleted(id=id) | ItemReembedded(id=id) | ItemSuperseded(id=id) | ItemReleased(id=id):
+            return id
+        case Audited():
+            return AUDIT_TAG
+        case _:
+            return b""
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)

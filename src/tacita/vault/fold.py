@@ -30,6 +30,7 @@ from tacita.vault.events import (
     ItemReleased,
     ItemSuperseded,
     ItemUpdated,
+    Rekeyed,
     Restricted,
     SupersedeReason,
 )
@@ -117,6 +118,8 @@ class Rare(msgspec.Struct):
     """Idempotency tag -> (item id, fingerprint)."""
     idempotency_of: dict[bytes, bytes] = {}
     """Item id -> idempotency tag."""
+    content_key: bytes | None = None
+    """Under which the tags of content are, if they are under other keys than the present ones."""
     reembedded: dict[int, list[int]] = {}
     """Sequence numbers of later events that hold vectors of the row."""
 
@@ -301,6 +304,8 @@ class VaultState(Generic[Index]):
                     self.rare.restricted[kind] = reason or ""
                 else:
                     self.rare.restricted.pop(kind, None)
+            case Rekeyed(content_key=content_key):
+                self.rare.content_key = content_key
             case ExtractionRequested(ids=ids, purpose=purpose):
                 self.rare.pending.update({item_id: (0, purpose) for item_id in ids if item_id in self.by_id})
             case ExtractionEnded(ids=ids, final=final, attempts=attempts):
@@ -463,6 +468,7 @@ class VaultState(Generic[Index]):
             "consent": self.rare.consent,
             "restricted": self.rare.restricted,
             "idempotency": list(self.rare.idempotency.items()),
+            "content_key": self.rare.content_key,
             "reembedded": list(self.rare.reembedded.items()),
             "metadata": {row: value for row, value in enumerate(self.metadata) if value is not None},
         }
@@ -501,6 +507,7 @@ class VaultState(Generic[Index]):
             dict(columns["restricted"]),
             {tag: tuple(value) for tag, value in columns["idempotency"]},
             {value[0]: tag for tag, value in columns["idempotency"]},
+            columns["content_key"],
             dict(columns["reembedded"]),
         )
         # Ascending, so that the newest version of an item is what its id leads to.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tacita import hazmat
 from tacita.errors import Tampered, WrongKey
 from tacita.hazmat import SecretKey
-from tacita.sealed import ITEM_TAG_BYTES, SealedEvent, SealedPart, SealedRow
+from tacita.sealed import EPOCH_BYTES, ITEM_TAG_BYTES, SealedEvent, SealedPart, SealedRow
 
 FORMAT = 1
 MAGIC = b"TC"
@@ -30,6 +30,8 @@ def length_prefixed(*parts: bytes) -> bytes:
     return b"".join([len(part).to_bytes(4) + part for part in parts])
 
 
+_EPOCH = length_prefixed(b"tacita/v1/epoch")
+_CONTENT_KEY = length_prefixed(b"tacita/v1/content-key")
 _ITEM = length_prefixed(b"tacita/v1/item")
 _PLACE = struct.Struct(">IQI")
 """`length_prefixed(seq, chain value)` up to the latter: once for every event, and the lengths are always the same."""
@@ -85,9 +87,20 @@ class VaultKeys:
         """What the store sees instead of an item id, 16 bytes."""
         return self.tag.mac(_ITEM + length_prefixed(item_id))[:ITEM_TAG_BYTES]
 
-    def content_tag(self, use: bytes, content: bytes) -> bytes:
-        """A keyed fingerprint, 16 bytes, for equality tests inside the vault."""
-        return self.tag.mac(length_prefixed(b"tacita/v1/content", use, content))[:16]
+    @property
+    def epoch(self) -> bytes:
+        """What the store calls the time of these keys, 16 bytes."""
+        return self.chain.mac(_EPOCH)[:EPOCH_BYTES]
+
+    @property
+    def content_key(self) -> bytes:
+        """For `content_tag`, 32 bytes. A vault keeps that of its first keys all its life: the tags lie in its events."""
+        return self.tag.mac(_CONTENT_KEY)
+
+
+def content_tag(content_key: bytes, use: bytes, content: bytes) -> bytes:
+    """A keyed fingerprint, 16 bytes, for equality tests inside the vault."""
+    return SecretKey(content_key).mac(length_prefixed(b"tacita/v1/content", use, content))[:16]
 
 
 def padme(length: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -26,6 +27,8 @@ class Keys:
     def __init__(self, ring: KeyRing, provider: KeyProvider) -> None:
         self.ring = ring
         self._provider = provider
+        self.uses: Counter[str] = Counter()
+        """How often a root key was used, `wrap` and `unwrap`."""
         catalog = self._open_catalog()
         self._vault_ids = catalog.derive(b"tacita/v1/vault-id")
         self._labels = catalog.derive(b"tacita/v1/label")
@@ -37,11 +40,15 @@ class Keys:
         self.receipts = hazmat.SigningKey(catalog.derive(b"tacita/v1/receipt"))
         """Signs what was deleted. Its public half may be given to anybody."""
 
+    def _wrap(self, key: SecretKey, context: KeyContext) -> bytes:
+        self.uses["wrap"] += 1
+        return self._provider.wrap(key, context)
+
     def _open_catalog(self) -> SecretKey:
         # After a rotation it is there once for each root key, until the old ones are let go of.
         wrapped = self.ring.setting(_rotated_catalog(self._provider)) or self.ring.setting(_CATALOG)
         if wrapped is None:
-            fresh = self._provider.wrap(SecretKey.generate(), _CATALOG_CONTEXT)
+            fresh = self._wrap(SecretKey.generate(), _CATALOG_CONTEXT)
             wrapped = self.ring.put_setting_once(_CATALOG, fresh)
         return self._provider.unwrap(wrapped, _CATALOG_CONTEXT)
 
@@ -61,7 +68,7 @@ class Keys:
         """The entry under the present root key."""
         tenant, _, _ = self.whose(entry)
         context = KeyContext(tenant, entry.vault_id, entry.key_version)
-        wrapped = self._provider.wrap(self._opener(entry).unwrap(entry.wrapped, context), context)
+        wrapped = self._wrap(self._opener(entry).unwrap(entry.wrapped, context), context)
         return replace(entry, wrapped=wrapped, provider=self._provider.id)
 
     def is_present(self, entry: RingEntry) -> bool:
@@ -95,6 +102,23 @@ class Keys:
         entry = self.ring.get(vault_id)
         return None if entry is None else (self._unwrap(tenant, entry), entry.anchor)
 
+    def successor(self, tenant: str, vault_id: bytes) -> VaultKeys | None:
+        """The keys that are to follow the vault's present ones, or None."""
+        entry = self.ring.successor(vault_id)
+        return None if entry is None else self._unwrap(tenant, entry)
+
+    def prepare_successor(self, tenant: str, vault_id: bytes, version: int) -> VaultKeys:
+        """Keys to follow those of the version before: the ones that are kept for it already, or new ones, durable.
+
+        Raises KeyUnavailable when the vault has no keys of the version before.
+        """
+        present = self.ring.get(vault_id)
+        if present is None or present.key_version != version - 1:
+            raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key of version {version - 1}")
+        wrapped = self._wrap(SecretKey.generate(), KeyContext(tenant, vault_id, version))
+        entry = replace(present, key_version=version, provider=self._provider.id, wrapped=wrapped)
+        return self._unwrap(tenant, self.ring.prepare(entry))
+
     def create(self, tenant: str, kind: str, subject_id: str) -> tuple[VaultKeys, Anchor]:
         """A new vault key, durable in the ring before this returns. Whoever loses a race gets the winner's key."""
         vault_id = self.vault_id(tenant, kind, subject_id)
@@ -102,7 +126,7 @@ class Keys:
         key = SecretKey.generate()
         keys = VaultKeys.derive(key, tenant=tenant, vault_id=vault_id, version=version)
         anchor = Anchor(0, keys.genesis)
-        wrapped = self._provider.wrap(key, KeyContext(tenant, vault_id, version))
+        wrapped = self._wrap(key, KeyContext(tenant, vault_id, version))
         label = hazmat.committed_seal(self._labels, vault_id, msgspec.msgpack.encode((tenant, kind, subject_id)))
         try:
             self.ring.create(RingEntry(vault_id, version, self._provider.id, wrapped, label, anchor))
@@ -127,6 +151,7 @@ class Keys:
 
     def _opener(self, entry: RingEntry) -> KeyProvider:
         """The provider under which an entry is: the present one, or one from before a rotation."""
+        self.uses["unwrap"] += 1
         provider = self._provider.known_as(entry.provider)
         if provider is None:
             raise KeyUnavailable(

@@ -25,6 +25,7 @@ class SealedLog:
         self._store = store
         self._ring = ring
         self.keys = keys
+        self.epoch = keys.epoch
         self._base = start.seq if start else 0
         self._chains = bytearray(start.chain if start else keys.genesis)
 
@@ -88,7 +89,7 @@ class SealedLog:
                 previous = next_chain(self.keys, previous, seq, event.digest)
                 self._chains += previous
                 events.append(event)
-            self._store.append(self.keys.vault_id, first - 1, events, purge=purge)
+            self._store.append(self.keys.vault_id, first - 1, events, epoch=self.epoch, purge=purge)
         except BaseException:
             del self._chains[start:]
             raise
@@ -97,7 +98,7 @@ class SealedLog:
             self._ring.advance(self.keys.vault_id, Anchor(self.seq, self.chain(self.seq)))
         except KeyUnavailable:
             # Erased by another process after we looked. What we just wrote is noise that nobody can open: remove it.
-            self._store.drop(self.keys.vault_id)
+            self._store.drop(self.keys.vault_id, epoch=self.epoch)
             raise
 
     def open_rows(self, seqs: Sequence[int]) -> dict[int, bytes]:

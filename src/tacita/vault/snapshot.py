@@ -23,7 +23,7 @@ from tacita.vault.events import ITEM_ID_BYTES
 from tacita.vault.fold import ROW, DerivedIndex, VaultState
 from tacita.vault.format import SNAPSHOT_ID_BYTES, VaultKeys, open_part, seal_part
 
-LAYOUT = 6
+LAYOUT = 7
 """Bumped whenever the arrays change; a snapshot of another layout is rebuilt."""
 
 Index = TypeVar("Index", bound=DerivedIndex)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Generic, TypeVar
@@ -12,27 +12,14 @@ from typing import Any, Generic, TypeVar
 from numpy.typing import NDArray
 
 from tacita.errors import HeadMoved, KeyUnavailable, StoreError, Tampered
+from tacita.hazmat import equal
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
-from tacita.sealed import Anchor
+from tacita.sealed import UNKNOWN_EPOCH, Anchor
 from tacita.vault import snapshot
-from tacita.vault.events import (
-    ConsentSet,
-    Event,
-    ExtractionEnded,
-    ExtractionRequested,
-    ItemAdded,
-    ItemDeleted,
-    ItemReembedded,
-    ItemReleased,
-    ItemSuperseded,
-    ItemUpdated,
-    Restricted,
-    decode,
-    encode,
-)
+from tacita.vault.events import Event, ItemAdded, Rekeyed, about, decode, encode
 from tacita.vault.fold import DerivedIndex, VaultState
-from tacita.vault.format import VaultKeys
+from tacita.vault.format import VaultKeys, content_tag
 from tacita.vault.log import SealedLog
 
 Index = TypeVar("Index", bound=DerivedIndex)
@@ -67,8 +54,17 @@ class OpenVault(Generic[Index]):
     """A vault in RAM. Hold `lock` while reading `state`; `transact` takes it by itself."""
 
     def __init__(
-        self, store: LogStore, ring: KeyRing, keys: VaultKeys, anchor: Anchor, index_kind: IndexKind[Index]
+        self,
+        store: LogStore,
+        ring: KeyRing,
+        found: tuple[VaultKeys, Anchor],
+        index_kind: IndexKind[Index],
+        find: Callable[[], tuple[VaultKeys, Anchor] | None],
     ) -> None:
+        """`found` is what `find` said: the vault's keys and anchor as they are now, None if it was erased."""
+        keys, anchor = found
+        self._find = find
+        self._epoch = keys.epoch
         self.lock = RLock()
         self.keys = keys
         self._store = store
@@ -96,6 +92,9 @@ class OpenVault(Generic[Index]):
         Raises KeyUnavailable when the vault was erased meanwhile, Tampered when the store went back in time.
         """
         head = self._store.head(self.keys.vault_id)
+        if head is not None and head.epoch not in (self._epoch, UNKNOWN_EPOCH):
+            self._follow_rekeyed()
+            return
         if head is not None and head.seq == self._log.seq:
             return
         if head is None or head.seq < self._log.seq:
@@ -109,15 +108,43 @@ class OpenVault(Generic[Index]):
             return
         self._catch_up()
 
+    def _follow_rekeyed(self) -> None:
+        """Go on under the vault's new keys, with what is in RAM. Raises KeyUnavailable when it is another life of it."""
+        found = self._find()
+        if found is None:
+            raise KeyUnavailable(f"vault {self.keys.name}: erased")
+        keys, anchor = found
+        log = SealedLog(self._store, self._ring, keys)
+        if keys.epoch == self._epoch:
+            return  # the store was asked before the keys were
+        ours = False
+        later = []
+        for row, body in log.tail():
+            event = None if body is None else decode(body)
+            if isinstance(event, Rekeyed) and equal(event.content_key, self._content_key):
+                ours = True
+            if row.seq > self._log.seq:
+                later.append((row.seq, event))
+        if not ours:
+            # Erased and made anew: nothing of what we know is still true.
+            raise KeyUnavailable(f"vault {self.keys.name}: erased")
+        log.check_anchor(anchor)
+        self.keys, self._log, self._epoch = keys, log, keys.epoch
+        self._snapshot_seq = 0
+        self._fold(later)
+
     def _catch_up(self) -> None:
+        self._fold((row.seq, None if body is None else decode(body)) for row, body in self._log.tail())
+
+    def _fold(self, tail: Iterable[tuple[int, Event | None]]) -> None:
         holes: set[int] = set()
         explained: set[int] = set()
         try:
-            for row, body in self._log.tail():
-                if body is None:
-                    holes.add(row.seq)
+            for seq, event in tail:
+                if event is None:
+                    holes.add(seq)
                 else:
-                    explained.update(self.state.apply(row.seq, decode(body)))
+                    explained.update(self.state.apply(seq, event))
             self.state.check_explained()
         except Tampered as error:
             # A bare fold error knows only its seq; say whose vault it is.
@@ -159,27 +186,30 @@ class OpenVault(Generic[Index]):
                 return change.result
 
     def _tag(self, event: Event) -> bytes:
-        if type(event) is ItemAdded:  # nearly all of them
-            return self.keys.item_tag(event.item.id)
-        match event:
-            case ItemAdded(item=item) | ItemUpdated(item=item):
-                return self.keys.item_tag(item.id)
-            case (
-                ItemDeleted(id=item_id)
-                | ItemReembedded(id=item_id)
-                | ItemSuperseded(id=item_id)
-                | ItemReleased(id=item_id)
-            ):
-                return self.keys.item_tag(item_id)
-            case ExtractionRequested() | ExtractionEnded() | ConsentSet() | Restricted():
-                # About the vault and not about one item.
-                return self.keys.item_tag(b"")
-            case _:
-                raise TypeError("a vault of items takes item events only")
+        # Nearly all of them, and the cheaper question.
+        return self.keys.item_tag(event.item.id if type(event) is ItemAdded else about(event))
 
     def events(self, seqs: Sequence[int]) -> dict[int, Event]:
         """Single events, opened from the store again; purged ones are left out."""
-        return {seq: decode(body) for seq, body in self._log.open_rows(seqs).items()}
+        with self.lock:
+            try:
+                bodies = self._log.open_rows(seqs)
+            except Tampered:
+                before = self._epoch
+                self.refresh()
+                if self._epoch == before:
+                    raise
+                # Sealed anew since we last looked, in the same places.
+                bodies = self._log.open_rows(seqs)
+        return {seq: decode(body) for seq, body in bodies.items()}
+
+    def content_tag(self, use: bytes, content: bytes) -> bytes:
+        """A keyed fingerprint, 16 bytes, for equality tests inside the vault; the same under every key it has had."""
+        return content_tag(self._content_key, use, content)
+
+    @property
+    def _content_key(self) -> bytes:
+        return self.state.rare.content_key or self.keys.content_key
 
     def nbytes(self) -> int:
         """Bytes of RAM that the vault holds, about."""

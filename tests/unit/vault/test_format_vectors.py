@@ -13,7 +13,7 @@ import pytest
 from tacita import Tampered
 from tacita.hazmat import SecretKey
 from tacita.sealed import SealedRow
-from tacita.vault.format import VaultKeys, digest, next_chain, open_event, padme, seal_event
+from tacita.vault.format import VaultKeys, content_tag, digest, next_chain, open_event, padme, seal_event
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS: dict[str, Any] = json.loads((ROOT / "tests" / "vectors" / "format_v1.json").read_text())
@@ -35,7 +35,9 @@ def test_tags_and_genesis() -> None:
     assert KEYS.header.hex() == VECTORS["header"]
     assert KEYS.genesis.hex() == VECTORS["genesis"]
     assert KEYS.item_tag(bytes.fromhex(VECTORS["item_id"])).hex() == VECTORS["item_tag"]
-    found = KEYS.content_tag(bytes.fromhex(content["use"]), bytes.fromhex(content["content"]))
+    assert KEYS.epoch.hex() == VECTORS["epoch"]
+    assert KEYS.content_key.hex() == VECTORS["content_key"]
+    found = content_tag(KEYS.content_key, bytes.fromhex(content["use"]), bytes.fromhex(content["content"]))
     assert found.hex() == content["tag"]
 
 
