@@ -23,6 +23,7 @@ from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
     AddResult,
     ArchiveReport,
+    BackupReport,
     Change,
     ContextBlock,
     DeleteReceipt,
@@ -30,11 +31,13 @@ from tacita.items import (
     Extraction,
     Forgetting,
     ImportReport,
+    IsolateReport,
     Item,
     Mention,
     Page,
     Proof,
     Quarantined,
+    RepairReport,
     Restrictions,
     SearchResult,
     Stats,
@@ -443,9 +446,9 @@ class AsyncMemory:
         """Delete everything whose time is over, in every vault. Expiry also happens whenever a vault is used."""
         return await self._run(self._memory.sweep, progress=progress)
 
-    async def backup(self, path: str | os.PathLike[str]) -> None:
+    async def backup(self, path: str | os.PathLike[str], *, update: bool = False) -> BackupReport:
         """Write a copy of the sealed data as of one moment to a new file, while the memory is in use."""
-        await self._run(self._memory.backup, path)
+        return await self._run(self._memory.backup, path, update=update)
 
     async def backup_keys(self, folder: str | os.PathLike[str]) -> None:
         """Write a copy of the key ring and `home.json` into a new folder. The root key is not in it."""
@@ -604,6 +607,24 @@ class AsyncMemory:
         """What can still be read of a subject whose vault is refused as damaged: a header with what is lost, then items."""
         return self._stream(self._memory.salvage, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id)
 
+    async def isolate(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        dry_run: bool = False,
+    ) -> IsolateReport:
+        """Give up what is damaged in a subject's vault, so that the rest can be used again."""
+        return await self._run(
+            self._memory.isolate, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, dry_run=dry_run
+        )
+
+    async def repair(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> RepairReport:
+        """Rebuild what is derived where it is not what the log says: snapshots. The log is never changed."""
+        return await self._run(self._memory.repair, progress=progress)
+
     async def export_archive(
         self,
         path: str | os.PathLike[str],
@@ -659,11 +680,18 @@ class AsyncMemory:
         agent_id: str | None = None,
         app_id: str | None = None,
         run_id: str | None = None,
+        deep: bool = False,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> VerifyReport:
         """Open every event, follow every chain, compare anchors and snapshots. Without ids: the whole home."""
         return await self._run(
-            self._memory.verify, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, progress=progress
+            self._memory.verify,
+            user_id=user_id,
+            agent_id=agent_id,
+            app_id=app_id,
+            run_id=run_id,
+            deep=deep,
+            progress=progress,
         )
 
     async def stats(

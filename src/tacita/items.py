@@ -479,6 +479,16 @@ class ArchiveReport(Value, frozen=True, kw_only=True):
     """When the archive was made."""
 
 
+class BackupReport(Value, frozen=True, kw_only=True):
+    """What a copy of the data came to, in vaults."""
+
+    unchanged: int
+    """The copy had these as they are."""
+    written: int
+    dropped: int
+    """Of people who were erased since."""
+
+
 class RotateReport(Value, frozen=True, kw_only=True):
     """What a rotation of the root key came to."""
 
@@ -542,10 +552,39 @@ class VerifyReport(Value, frozen=True, kw_only=True):
     purged: int
     snapshots: int
     problems: tuple[VaultProblem, ...]
+    isolated: int = 0
+    """Events that the operator gave up (`isolate`)."""
 
     @property
     def ok(self) -> bool:
         return not self.problems
+
+
+class RepairReport(Value, frozen=True, kw_only=True):
+    """What `repair` did."""
+
+    vaults: int
+    rebuilt: int
+    """Snapshots that were not what the log says."""
+    problems: tuple[VaultProblem, ...]
+    """What it cannot mend: the logs of these are damaged."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+class IsolateReport(Value, frozen=True, kw_only=True):
+    """What giving up the damaged events of a vault comes to."""
+
+    subject: Subject
+    lost: tuple[int, ...]
+    """Sequence numbers of events that cannot be read, or make no sense without those."""
+    kept: int
+    outdated: tuple[str, ...]
+    """Items of which a newer version may be among the lost events, if their tags can be believed."""
+    done: bool
+    """False after a dry run."""
 
 
 class Stats(Value, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from tacita.flows import (
     archive,
     forget,
     inspect,
+    isolation,
     mentions,
     parse,
     portray,
@@ -39,6 +41,7 @@ from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import (
     AddResult,
     ArchiveReport,
+    BackupReport,
     Change,
     ContextBlock,
     DeleteReceipt,
@@ -46,11 +49,13 @@ from tacita.items import (
     Extraction,
     Forgetting,
     ImportReport,
+    IsolateReport,
     Item,
     Mention,
     Page,
     Proof,
     Quarantined,
+    RepairReport,
     Restrictions,
     Scope,
     SearchResult,
@@ -588,20 +593,27 @@ class Memory:
         self._whole_home()
         return inspect.sweep(self._engine, self._principal, progress)
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, update: bool = False) -> BackupReport:
         """Write a copy of the sealed data as of one moment to a new file, while the memory is in use.
 
         Without the keys it is noise. Needs the admin permission. `tacita restore data` puts it back.
 
+        With `update` the file is a copy already, of which only vaults that changed since are written: what was deleted or
+        erased since goes from it. Each vault is of one moment then; cut short, some are of the time before.
+
         Raises:
-            InvalidInput: the file is there already.
+            InvalidInput: the file is there already, or with `update` is not.
             StoreError: it cannot be written, or the store has tools of its own for this.
         """
         self._whole_home()
         # Before the copy, so that it is in it: what is audited after a copy makes the audit log newer than the copy.
         self._engine.audit.record(self._principal.actor, "backup", "begun", purpose=self._principal.purpose)
         self._engine.audit.flush()
-        self._parts.store.backup(Path(path))
+        store = self._parts.store
+        if update:
+            return BackupReport(**asdict(store.update_copy(Path(path))))
+        store.backup(Path(path))
+        return BackupReport(unchanged=0, written=sum(1 for _ in store.vaults()), dropped=0)
 
     def backup_keys(self, folder: str | os.PathLike[str]) -> None:
         """Write a copy of the key ring and `home.json` into a new folder. The root key is not in it.
@@ -820,6 +832,36 @@ class Memory:
         scope = self._whole_subject("salvage", _ids(user_id, agent_id, app_id, run_id))
         return salvage.salvage(self._engine, self._principal, scope)
 
+    def isolate(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        dry_run: bool = False,
+    ) -> IsolateReport:
+        """Give up what is damaged in a subject's vault, so that the rest can be used again.
+
+        For an operator who has no backup. A lost event may have been a hold, a freeze, a consent withdrawn or a newer version:
+        consent is withdrawn by this, restrictions have to be set again. What is lost stays named in the log. The vault gets
+        another key on the way. Needs the admin permission.
+
+        Raises:
+            InvalidInput: nothing is damaged, or nothing can be read.
+            StoreError: somebody wrote meanwhile.
+        """
+        scope = self._whole_subject("isolate", _ids(user_id, agent_id, app_id, run_id))
+        return isolation.isolate(self._engine, self._principal, scope, dry_run=dry_run)
+
+    def repair(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> RepairReport:
+        """Rebuild what is derived where it is not what the log says: snapshots. The log is never changed.
+
+        Needs the admin permission. What it cannot mend is in the report's `problems`: see `salvage` and `isolate`.
+        """
+        self._whole_home()
+        return isolation.repair(self._engine, self._principal, progress)
+
     def export_archive(
         self,
         path: str | os.PathLike[str],
@@ -902,11 +944,15 @@ class Memory:
         agent_id: str | None = None,
         app_id: str | None = None,
         run_id: str | None = None,
+        deep: bool = False,
         progress: Callable[[int, int | None], None] = inspect.no_progress,
     ) -> VerifyReport:
-        """Open every event, follow every chain, compare anchors and snapshots. Without ids: the whole home."""
+        """Open every event, follow every chain, compare anchors and snapshots. Without ids: the whole home.
+
+        With `deep`, what each snapshot holds is compared with what the log folds to, item by item.
+        """
         scope = self._whole_or_scope("verify", _ids(user_id, agent_id, app_id, run_id))
-        return inspect.verify(self._engine, scope, progress)
+        return inspect.verify(self._engine, scope, progress, deep=deep)
 
     def stats(
         self,

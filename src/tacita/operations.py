@@ -121,6 +121,14 @@ class MentionsRequest(NoRequest, frozen=True, kw_only=True):
     subjects: list[dict[str, str]] | None = None
 
 
+class VerifyRequest(Request, frozen=True, kw_only=True):
+    deep: bool = False
+
+
+class IsolateRequest(Request, frozen=True, kw_only=True):
+    dry_run: bool = False
+
+
 class RestrictRequest(Request, frozen=True, kw_only=True):
     on: bool | None = None
     reason: str | None = None
@@ -185,7 +193,11 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             _operation("audit", NoRequest, Permission.ADMIN, "every audit entry"),
             _operation("export", Request, Permission.EXPORT, "everything of a subject, in plaintext"),
             _operation("salvage", Request, Permission.ADMIN, "what can be read of a damaged vault"),
-            _operation("verify", Request, Permission.READ, "check everything that is stored"),
+            _operation(
+                "isolate", IsolateRequest, Permission.ADMIN, "give up what is damaged in a vault", destroys=True
+            ),
+            _operation("repair", NoRequest, Permission.ADMIN, "rebuild damaged snapshots"),
+            _operation("verify", VerifyRequest, Permission.READ, "check everything that is stored"),
             _operation("stats", Request, Permission.READ, "counts"),
         )
     }

@@ -91,6 +91,16 @@ class DropCounts:
 
 @final
 @dataclass(frozen=True, slots=True)
+class CopyCounts:
+    """What was done to bring a copy to what a store holds, in vaults."""
+
+    unchanged: int
+    written: int
+    dropped: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """The last known sequence number and chain value of a vault, kept apart from the data."""
 

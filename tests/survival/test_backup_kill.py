@@ -26,6 +26,19 @@ with Memory(sys.argv[1], embedder="none") as memory:
         memory.add(f"more {number}", user_id="ana")
         memory.backup(Path(sys.argv[2]) / f"{sys.argv[3]}-{number}.db")
 """
+UPDATE = """
+import sys
+from pathlib import Path
+from tacita import Memory
+with Memory(sys.argv[1], embedder="none") as memory:
+    print("go", flush=True)
+    for number in range(10_000):
+        first = memory.add([f"more {number}", "short"], user_id="ana").ids
+        memory.delete(first[1], user_id="ana")
+        memory.add("short", user_id=f"guest {number}")
+        memory.backup(Path(sys.argv[2]), update=True)
+        memory.erase(user_id=f"guest {number}")
+"""
 RESTORE = """
 import sys
 from pathlib import Path
@@ -96,3 +109,29 @@ def test_kill_9_while_a_copy_is_put_back(
             report = memory.verify()
             assert report.ok, [problem.problem for problem in report.problems]
     record_property("figure", f"{KILLS} kills, the home opens and verifies after each")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_kill_9_while_a_copy_is_brought_up_to_date(
+    filled: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    copy = tmp_path / "copy.db"
+    with Memory(filled, embedder="none") as memory:
+        memory.backup(copy)
+    grown = 0
+    for number in range(KILLS):
+        killed(UPDATE, 0.4 * number / KILLS, filled, copy)
+        with Memory(filled, embedder="none") as memory:
+            before = memory.get_all(user_id="ana").total
+        # The copy opens, whatever was being written to it.
+        restore_data(Settings.load(home=filled), copy, accept_rollback=True)
+        with Memory(filled, embedder="none") as memory:
+            report = memory.verify()
+            assert report.ok, [problem.problem for problem in report.problems]
+            total = memory.get_all(user_id="ana").total
+            assert 300 <= total <= before
+            grown += total > 300
+            memory.backup(copy, update=True)
+    assert grown > KILLS // 4
+    record_property("figure", f"{KILLS} kills, the copy opens and verifies after each")

@@ -14,6 +14,7 @@ from tacita import AccessDenied, Conflict, InvalidInput, KeyUnavailable, Memory,
 from tacita.config import Settings
 from tacita.errors import ConfigError
 from tacita.restoring import restore_data, restore_keys
+from tacita.rotating import rotate
 from tacita.testing.tampering import editable
 
 
@@ -214,3 +215,106 @@ def test_what_cannot_be_restored_says_so(home: Path, tmp_path: Path) -> None:
 def _refused(attempt: Callable[[], None]) -> None:
     with pytest.raises((StoreError, ConfigError)):
         attempt()
+
+
+def test_a_copy_is_brought_up_to_date(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    """Only what changed is written; what was deleted, erased or sealed anew since goes from the copy, its bytes too."""
+    home, copy = copied
+    with opened(home) as memory:
+        first = memory.get_all(user_id="ana").items[-1]
+        memory.add("rui is erased", user_id="rui")
+        memory.add(["eva one", "eva two"], user_id="eva")
+        memory.add("untouched", user_id="leo")
+        assert memory.backup(copy, update=True).to_dict() == {"unchanged": 1, "written": 4, "dropped": 0}
+        db = editable(copy)
+        old = {sealed for (sealed,) in db.execute("SELECT sealed FROM log WHERE sealed NOT NULL")}
+        db.close()
+        memory.delete(first.id, user_id="ana")
+        memory.add("ana three", user_id="ana")
+        memory.erase(user_id="rui")
+        memory.erase(user_id="eva")
+        memory.add("eva anew", user_id="eva")
+        # leo stays as he is; ana's, eva's and the audit log change.
+        assert memory.backup(copy, update=True).to_dict() == {"unchanged": 1, "written": 3, "dropped": 1}
+        assert memory.backup(copy, update=True).to_dict() == {"unchanged": 3, "written": 1, "dropped": 0}
+        wanted = {user: texts(memory, user) for user in ("ana", "rui", "eva", "leo")}
+        db = editable(home / "data" / "log.db")
+        live = {sealed for (sealed,) in db.execute("SELECT sealed FROM log WHERE sealed NOT NULL")}
+        db.close()
+    assert not [path.name for path in copy.parent.iterdir() if path.name.startswith(copy.name + "-")]
+    raw = copy.read_bytes()
+    assert not [blob for blob in old - live if blob in raw], "deleted ciphertext stays in the copy"
+    assert restore_data(settings(home), copy, accept_rollback=True).erased == 0
+    with opened(home) as memory:
+        assert memory.verify().ok
+        assert {user: texts(memory, user) for user in wanted} == wanted
+    assert rotate(settings(home), None, deep=True).resealed == 4
+    with opened(home) as memory:
+        assert memory.backup(copy, update=True).written == 4, "sealed anew"
+    restore_data(settings(home), copy, accept_rollback=True)
+    with opened(home) as memory:
+        assert {user: texts(memory, user) for user in wanted} == wanted
+
+
+def test_only_what_is_new_is_appended(copied: tuple[Path, Path]) -> None:
+    """A vault that only grew is not written again."""
+    home, copy = copied
+    with opened(home) as memory:
+        memory.add(["x" * 3_000 + str(number) for number in range(400)], user_id="ana")
+        memory.backup(copy, update=True)
+        before = copy.stat().st_size
+        number = editable(copy)
+        places = dict(number.execute("SELECT vault_id, no FROM vaults").fetchall())
+        number.close()
+        memory.add("one more", user_id="ana")
+        memory.backup(copy, update=True)
+        number = editable(copy)
+        assert dict(number.execute("SELECT vault_id, no FROM vaults").fetchall()) == places
+        number.close()
+        assert copy.stat().st_size - before < 200_000
+
+
+def test_what_cannot_be_brought_up_to_date(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    home, copy = copied
+    with opened(home) as memory:
+        with pytest.raises(InvalidInput, match="no copy"):
+            memory.backup(tmp_path / "none.db", update=True)
+        (tmp_path / "foreign.db").write_bytes(b"not ours")
+        (tmp_path / "foreign.db").chmod(0o600)
+        with pytest.raises(StoreError):
+            memory.backup(tmp_path / "foreign.db", update=True)
+        copy.chmod(0o644)
+        with pytest.raises(StoreError, match="open to others"):
+            memory.backup(copy, update=True)
+        with pytest.raises(AccessDenied):
+            memory.bind(permissions=["read", "export"]).backup(copy, update=True)
+
+
+def test_a_copy_is_brought_up_to_date_while_others_write(copied: tuple[Path, Path]) -> None:
+    home, copy = copied
+    stop, added, failures = Event(), [0], list[BaseException]()
+
+    def write() -> None:
+        try:
+            with opened(home) as memory:
+                while not stop.is_set():
+                    memory.add(f"live {added[0]}", user_id="ana")
+                    added[0] += 1
+                    memory.add("short", user_id="gone")
+                    memory.erase(user_id="gone")
+        except BaseException as error:  # noqa: BLE001  shown below
+            failures.append(error)
+
+    thread = Thread(target=write)
+    thread.start()
+    with opened(home) as memory:
+        while added[0] < 30 and not failures:
+            acknowledged = added[0]
+            memory.backup(copy, update=True)
+    stop.set()
+    thread.join()
+    assert not failures
+    restore_data(settings(home), copy, accept_rollback=True)
+    with opened(home) as memory:
+        assert memory.verify().ok
+        assert {f"live {number}" for number in range(acknowledged)} <= texts(memory, "ana")

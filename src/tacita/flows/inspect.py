@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tacita import limits
@@ -25,7 +26,7 @@ from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, Vault
 from tacita.privacy.policy import guard
 from tacita.sealed import Anchor, RingEntry
 from tacita.vault import rekey, snapshot
-from tacita.vault.events import Event, ItemAdded, ItemUpdated, decode
+from tacita.vault.events import Event, Isolated, ItemAdded, ItemUpdated, decode
 from tacita.vault.fold import VaultState
 from tacita.vault.format import VaultKeys
 from tacita.vault.log import SealedLog
@@ -42,8 +43,12 @@ def no_progress(done: int, total: int | None) -> None:
     """For callers that do not care."""
 
 
-def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress) -> VerifyReport:
+def verify(
+    engine: Engine, scope: Scope | None, progress: Progress = no_progress, *, deep: bool = False
+) -> VerifyReport:
     """Open every event of every vault (or of one), follow the chains, compare anchors, snapshots, counts.
+
+    With `deep`, what a snapshot holds is compared with what the log folds to, item by item.
 
     One broken vault does not stop the walk; each problem names its vault and seq.
     """
@@ -62,11 +67,11 @@ def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress
             tenant, kind, _ = engine.keys.whose(entry)
 
             def read(keys: VaultKeys, anchor: Anchor, kind: str = kind) -> Counter[str]:
-                return _verify_vault(engine, kind, keys, anchor)
+                return _verify_vault(engine, kind, keys, anchor, deep=deep)
 
             counts += rekey.steadily(engine.store, engine.keys, tenant, entry.vault_id, read) or Counter()
         except CryptoError as error:
-            problems.append(_problem(entry.vault_id, error))
+            problems.append(problem_of(entry.vault_id, error))
     if wanted is None:
         known = {entry.vault_id for entry in entries}
         for head in engine.store.vaults():
@@ -84,18 +89,31 @@ def verify(engine: Engine, scope: Scope | None, progress: Progress = no_progress
         events=counts["events"],
         purged=counts["purged"],
         snapshots=counts["snapshots"],
+        isolated=counts["isolated"],
         problems=tuple(problems),
     )
 
 
-def _problem(vault_id: bytes, error: CryptoError) -> VaultProblem:
+def problem_of(vault_id: bytes, error: CryptoError) -> VaultProblem:
+    """What `verify` says of a vault that is not as it must be."""
     words = str(error).split()
     seq = next((words[i + 1].rstrip(":") for i, word in enumerate(words[:-1]) if word == "seq"), "")
     return VaultProblem(vault=vault_id.hex()[:12], seq=int(seq) if seq.isdigit() else None, problem=str(error))
 
 
-def _verify_vault(engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor) -> Counter[str]:
+def _verify_vault(engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor, *, deep: bool) -> Counter[str]:
+    stored = engine.store.read_snapshot(keys.vault_id)
+    log, counts, folded = _verify_log(engine, kind, keys, anchor, stored[0] if deep and stored else None)
+    _verify_snapshot(engine, keys, log, folded, counts)
+    return counts
+
+
+def _verify_log(
+    engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor, upto_seq: int | None
+) -> tuple[SealedLog, Counter[str], _Folded | None]:
+    """The log read to its end, what was counted, and what it folds to at `upto_seq`."""
     counts: Counter[str] = Counter()
+    folded: _Folded | None = None
     log = SealedLog(engine.store, engine.keys.ring, keys)
     state = VaultState(INDEX.empty())
     holes: set[int] = set()
@@ -107,8 +125,12 @@ def _verify_vault(engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor) ->
             holes.add(row.seq)
             continue
         event = decode(body)
+        if isinstance(event, Isolated):
+            counts["isolated"] += len(event.lost)
         if kind != AUDIT_KIND:
             explained.update(state.apply(row.seq, event))
+            if row.seq == upto_seq:
+                folded = _folded(state)
     try:
         state.check_explained()
     except Tampered as error:
@@ -118,11 +140,31 @@ def _verify_vault(engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor) ->
         seq = min(holes ^ explained)
         reason = "gone and no deletion says why" if seq in holes else "still there although it was purged"
         raise Tampered(f"vault {keys.name} seq {seq}: ciphertext is {reason}")
-    _verify_snapshot(engine, keys, log, counts)
-    return counts
+    return log, counts, folded
 
 
-def _verify_snapshot(engine: Engine, keys: VaultKeys, log: SealedLog, counts: Counter[str]) -> None:
+def snapshot_is_sound(engine: Engine, kind: str, keys: VaultKeys, anchor: Anchor) -> bool:
+    """Whether a vault's snapshot, if it has one, is of its log. Raises Tampered when the log itself is not sound."""
+    stored = engine.store.read_snapshot(keys.vault_id)
+    log, _, folded = _verify_log(engine, kind, keys, anchor, stored[0] if stored else None)
+    try:
+        _verify_snapshot(engine, keys, log, folded, Counter())
+    except Tampered:
+        return False
+    return True
+
+
+_Folded = tuple[bytes, list[str], list[bytes], bytes]
+
+
+def _folded(state: VaultState[Any]) -> _Folded:
+    """What a snapshot is made of, but for the arrays of the search index."""
+    return state.rows.tobytes(), list(state.texts), list(state.ids), msgspec.msgpack.encode(state.columns())
+
+
+def _verify_snapshot(
+    engine: Engine, keys: VaultKeys, log: SealedLog, folded: _Folded | None, counts: Counter[str]
+) -> None:
     stored = engine.store.read_snapshot(keys.vault_id)
     if stored is None:
         return
@@ -132,6 +174,8 @@ def _verify_snapshot(engine: Engine, keys: VaultKeys, log: SealedLog, counts: Co
         raise Tampered(f"vault {keys.name}: its snapshot does not open; it will be rebuilt from the log")
     if bytes(log.chains[: len(loaded[0])]) != bytes(loaded[0]):
         raise Tampered(f"vault {keys.name}: its snapshot is of another history")
+    if folded is not None and _folded(loaded[1]) != folded:
+        raise Tampered(f"vault {keys.name}: its snapshot does not hold what the log says")
 
 
 def stats(engine: Engine, scope: Scope | None) -> Stats:

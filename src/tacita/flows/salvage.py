@@ -14,7 +14,7 @@ from tacita.errors import CryptoError, Tampered
 from tacita.flows.engine import INDEX, Engine, moment, subject_of
 from tacita.flows.ids import format_id
 from tacita.items import Scope
-from tacita.sealed import DIGEST_BYTES, SealedRow
+from tacita.sealed import DIGEST_BYTES, Anchor, SealedRow
 from tacita.vault import rekey, snapshot
 from tacita.vault.events import Event, ItemAdded, ItemDeleted, ItemRecord, ItemUpdated, decode
 from tacita.vault.format import VaultKeys, digest, next_chain, open_event
@@ -26,16 +26,13 @@ _HISTORIES: Final = 16
 def salvage(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict[str, Any]]:
     """A header with the sequence numbers that are lost, then the last readable version of each item that is left."""
     vault_id = engine.vault_id(scope)
-    try:
-        found = rekey.find(engine.store, engine.keys, scope.tenant, vault_id)
-    except Tampered:
-        found = engine.keys.find(scope.tenant, vault_id)
+    found = keys_of(engine, scope)
     items: dict[bytes, tuple[int, ItemRecord]] = {}
     lost: list[int] = []
     read = 0
     if found is not None:
         keys, anchor = found
-        for row, event in _events(engine, keys):
+        for row, event in readable_events(engine, keys):
             if row.sealed is None:
                 continue
             read += 1
@@ -73,7 +70,16 @@ def salvage(engine: Engine, principal: Principal, scope: Scope) -> Iterator[dict
         }
 
 
-def _events(engine: Engine, keys: VaultKeys) -> Iterator[tuple[SealedRow, Event | None]]:
+def keys_of(engine: Engine, scope: Scope) -> tuple[VaultKeys, Anchor] | None:
+    """The keys of a vault that may be damaged, and its anchor."""
+    vault_id = engine.vault_id(scope)
+    try:
+        return rekey.find(engine.store, engine.keys, scope.tenant, vault_id)
+    except Tampered:
+        return engine.keys.find(scope.tenant, vault_id)
+
+
+def readable_events(engine: Engine, keys: VaultKeys) -> Iterator[tuple[SealedRow, Event | None]]:
     """Each row that is there with its event, None for one that does not open."""
     known = _known_chains(engine, keys)
     chains = [keys.genesis]

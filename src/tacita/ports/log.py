@@ -17,6 +17,7 @@ from tacita.sealed import (
     EPOCH_BYTES,
     ITEM_TAG_BYTES,
     VAULT_ID_BYTES,
+    CopyCounts,
     DropCounts,
     PurgedEvent,
     SealedEvent,
@@ -72,7 +73,8 @@ class LogStore(ABC):
     ) -> int:
         """Put another log in the place of a vault's whole log, durably and in one step; return the new head.
 
-        What was there is gone from the medium afterwards, snapshots included. The last event is not a purged one.
+        What was there is gone from the medium afterwards, snapshots included. The last event is not a purged one. With an
+        expected head of 0 the vault must not exist.
 
         Raises HeadMoved, and writes nothing, when the vault's head is not `expected`.
         """
@@ -120,6 +122,14 @@ class LogStore(ABC):
     def size(self) -> int:
         """Bytes that the store takes on its medium, as well as it can tell."""
         return self._size()
+
+    def update_copy(self, path: Path) -> CopyCounts:  # noqa: ARG002  for those that can
+        """Bring a file that `backup` wrote to what the store holds now, while the store is in use.
+
+        Each vault is as of one moment, and each is whole whatever cuts this short. Raises InvalidInput when there is no such
+        file, StoreError as `backup`.
+        """
+        raise StoreError(f"a {self.scheme} store is backed up with its own tools")
 
     def backup(self, path: Path) -> None:  # noqa: ARG002  for those that can
         """Write a copy as of one moment to a new private file, while the store is in use.

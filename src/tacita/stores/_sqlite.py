@@ -31,7 +31,7 @@ _PATIENT_MS = 25
 class Database:
     """One SQLite file of a known layout, and the connections of this process to it. Thread-safe."""
 
-    def __init__(self, path: Path, layout: Layout, *, wait: float = WAIT_SECONDS) -> None:
+    def __init__(self, path: Path, layout: Layout, *, wait: float = WAIT_SECONDS, anywhere: bool = False) -> None:
         self.path = path
         self._wait = wait
         self._pid = os.getpid()
@@ -42,7 +42,8 @@ class Database:
         # also while this thread holds a lock.
         self._idle: deque[sqlite3.Connection] = deque()
         self._connections: set[sqlite3.Connection] = set()
-        private_folder(path.parent)
+        if not anywhere:
+            private_folder(path.parent)
         if not private_file(path):
             create(path, layout)
         for suffix in _COMPANIONS:

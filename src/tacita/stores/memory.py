@@ -78,7 +78,7 @@ class MemoryLogStore(LogStore):
         rows = _rows(0, events)
         with self._lock:
             vault = self._find(vault_id)
-            if vault is None or vault.head(vault_id) != expected:
+            if vault.head(vault_id) != expected if vault else expected.seq:
                 raise HeadMoved(f"the vault's head is not {expected.seq} of this epoch")
             self._by_id[vault_id] = _Vault(expected.format, epoch, rows, len(rows))
 

@@ -9,10 +9,20 @@ from typing import cast
 
 from tacita.errors import HeadMoved, InvalidInput
 from tacita.ports.log import LogStore
-from tacita.sealed import UNKNOWN_EPOCH, DropCounts, PurgedEvent, SealedEvent, SealedPart, SealedRow, VaultHead
+from tacita.sealed import (
+    UNKNOWN_EPOCH,
+    CopyCounts,
+    DropCounts,
+    PurgedEvent,
+    SealedEvent,
+    SealedPart,
+    SealedRow,
+    VaultHead,
+)
 from tacita.stores import _extents, _parts
 from tacita.stores._layout import Layout
 from tacita.stores._sqlite import WAIT_SECONDS, Database
+from tacita.stores.following import follow
 
 LAYOUT = Layout(
     kind="Tacita log",
@@ -50,8 +60,9 @@ class SqliteLogStore(LogStore):
 
     scheme = "sqlite"
 
-    def __init__(self, path: Path, *, wait: float = WAIT_SECONDS) -> None:
-        self._db = Database(path, LAYOUT, wait=wait)
+    def __init__(self, path: Path, *, wait: float = WAIT_SECONDS, is_copy: bool = False) -> None:
+        """With `is_copy` the file is there already and its folder may be open to others, as that of a backup may."""
+        self._db = Database(path, LAYOUT, wait=wait, anywhere=is_copy)
 
     @property
     def path(self) -> Path:
@@ -98,9 +109,10 @@ class SqliteLogStore(LogStore):
         with self._db.transaction("replace") as db:
             query = "SELECT no, format, head_seq, epoch FROM vaults WHERE vault_id = ?"
             row = db.execute(query, (vault_id,)).fetchone()
-            if row is None or VaultHead(vault_id, *row[1:]) != expected:
+            if VaultHead(vault_id, *row[1:]) != expected if row else expected.seq:
                 raise HeadMoved(f"the vault's head is not {expected.seq} of this epoch")
-            _remove_vault(db, row[0])
+            if row is not None:
+                _remove_vault(db, row[0])
             no = _add_vault(db, VaultHead(vault_id, expected.format, len(events), epoch))
             # Snapshots that were folded from the other log come too late.
             db.execute("UPDATE vaults SET purged_seq = head_seq WHERE no = ?", (no,))
@@ -173,6 +185,15 @@ class SqliteLogStore(LogStore):
 
     def backup(self, path: Path) -> None:
         self._db.copy_to(path)
+
+    def update_copy(self, path: Path) -> CopyCounts:
+        if not path.is_file() or path.is_symlink():
+            raise InvalidInput(f"{path} is no copy that could be brought up to date: make one first")
+        copy = SqliteLogStore(path, is_copy=True)
+        try:
+            return follow(copy, self)
+        finally:
+            copy.close()
 
     def _size(self) -> int:
         return self._db.size()

@@ -364,10 +364,20 @@ def stats(user: User = None, agent: Agent = None, app_id: App = None, run: Run =
 
 
 @app.command()
-def verify(user: User = None, agent: Agent = None, app_id: App = None, run: Run = None, as_json: Json = False) -> None:
-    """Open every event and follow every chain."""
-    response = do("verify", as_json, embedder="none", **ids_of(user, agent, app_id, run))
-    if not response.data["ok"]:
+def verify(
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare what snapshots hold with what the log says.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Open every event and follow every chain. Ends with code 13 when something is not as it was written."""
+    with opened_memory(embedder="none") as memory, progress_bar("verifying") as report:
+        found = memory.verify(deep=deep, progress=report, **ids_of(user, agent, app_id, run))
+    shown = Response("verify", {**found.to_dict(), "ok": found.ok})
+    show(shown, as_json=as_json or options.json, console=console())
+    if not found.ok:
         raise typer.Exit(mapping_exit("Tampered"))
 
 

@@ -24,6 +24,7 @@ from tacita.surfaces.command import (
     console,
     do,
     ids_of,
+    mapping_exit,
     opened_memory,
     options,
     progress_bar,
@@ -64,6 +65,8 @@ def register(app: typer.Typer) -> None:
     app.command()(sweep)
     app.command()(rotate)
     app.command()(salvage)
+    app.command()(isolate)
+    app.command()(repair)
     app.command("anchors")(remember_anchors)
 
 
@@ -229,6 +232,30 @@ def salvage(user: User = None, agent: Agent = None, app_id: App = None, run: Run
             show(response, as_json=True, console=console())
 
 
+def isolate(
+    user: User = None,
+    agent: Agent = None,
+    app_id: App = None,
+    run: Run = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be lost.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Give up what is damaged in a vault, so that the rest can be used again. Withdraws consent; set holds again."""
+    if not dry_run:
+        confirm("Give up every event of this vault that cannot be read?", yes)
+    do("isolate", as_json, embedder="none", dry_run=dry_run, **ids_of(user, agent, app_id, run))
+
+
+def repair(as_json: Json = False) -> None:
+    """Rebuild snapshots that are not what the log says. Never changes the log. Ends with code 13 if a log is damaged."""
+    with opened_memory(embedder="none") as memory, progress_bar("repairing") as report:
+        found = memory.repair(progress=report)
+    show(Response("repair", {**found.to_dict(), "ok": found.ok}), as_json=as_json or options.json, console=console())
+    if not found.ok:
+        raise typer.Exit(mapping_exit("Tampered"))
+
+
 @audit_app.command("tail")
 def audit_tail(
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many entries.")] = 20, as_json: Json = False
@@ -295,11 +322,15 @@ def _public(key: str) -> bytes:
 
 
 @backup_app.command("data")
-def backup_data(file: Annotated[Path, typer.Argument(help="A new file.")], as_json: Json = False) -> None:
+def backup_data(
+    file: Annotated[Path, typer.Argument(help="A new file, or with --update a copy.")],
+    update: Annotated[bool, typer.Option("--update", help="Bring a copy up to date: write only what changed.")] = False,
+    as_json: Json = False,
+) -> None:
     """Copy the sealed data as of one moment. Noise without the keys."""
     with opened_memory(embedder="none") as memory:
-        memory.backup(file)
-    done = {"file": str(file), "bytes": file.stat().st_size}
+        report = memory.backup(file, update=update)
+    done = {"file": str(file), "bytes": file.stat().st_size, **report.to_dict()}
     show(Response("backup", done), as_json=as_json or options.json, console=console())
 
 

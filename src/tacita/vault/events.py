@@ -176,6 +176,13 @@ class Rekeyed(_Event, frozen=True, kw_only=True, tag="rekeyed"):
     """Under which the tags of content in this vault's events are."""
 
 
+class Isolated(_Event, frozen=True, kw_only=True, tag="isolated"):
+    """The operator gave up events that could not be read any more, so that the rest of the vault can be used again."""
+
+    lost: tuple[int, ...]
+    """Their sequence numbers. No later event is about one of them."""
+
+
 class AuditEntry(_Record, frozen=True, kw_only=True):
     """Who did what, when and why, in an audit log. Never content."""
 
@@ -206,6 +213,7 @@ Event = (
     | ConsentSet
     | Restricted
     | Rekeyed
+    | Isolated
     | Audited
 )
 

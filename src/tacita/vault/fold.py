@@ -23,6 +23,7 @@ from tacita.vault.events import (
     Event,
     ExtractionEnded,
     ExtractionRequested,
+    Isolated,
     ItemAdded,
     ItemDeleted,
     ItemRecord,
@@ -304,6 +305,8 @@ class VaultState(Generic[Index]):
                     self.rare.restricted[kind] = reason or ""
                 else:
                     self.rare.restricted.pop(kind, None)
+            case Isolated(lost=lost):
+                return lost
             case Rekeyed(content_key=content_key):
                 self.rare.content_key = content_key
             case ExtractionRequested(ids=ids, purpose=purpose):

@@ -16,8 +16,8 @@ from typing import TypeVar
 from tacita import hazmat
 from tacita.errors import HeadMoved, KeyUnavailable, Tampered
 from tacita.ports.log import LogStore
-from tacita.sealed import UNKNOWN_EPOCH, Anchor, PurgedEvent, SealedEvent
-from tacita.vault.events import Event, ItemDeleted, Rekeyed, about, decode, encode
+from tacita.sealed import UNKNOWN_EPOCH, Anchor, PurgedEvent, SealedEvent, VaultHead
+from tacita.vault.events import Event, Isolated, ItemDeleted, Rekeyed, about, decode, encode
 from tacita.vault.format import VaultKeys, digest, next_chain, seal_event
 from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog
@@ -102,46 +102,66 @@ def rekey(store: LogStore, keys: Keys, tenant: str, vault_id: bytes, *, at: int,
                 continue
             raise
         log.check_anchor(anchor)
+        ends = Anchor(log.seq, log.chain(log.seq))
         try:
-            new = keys.prepare_successor(tenant, vault_id, old.version + 1)
-        except KeyUnavailable:  # erased, or sealed anew by somebody else
+            put_anew(store, keys, old, replace(head, seq=log.seq), ends, places, at=at, actor=actor)
+        except (HeadMoved, KeyUnavailable):  # written to, erased, or sealed anew by somebody else
             continue
-        last = Rekeyed(
-            at=at,
-            actor=actor,
-            version=new.version,
-            seq=log.seq,
-            chain=log.chain(log.seq),
-            content_key=_content_key(places, old),
-        )
-        try:
-            sealed = _sealed_anew(new, [*places, _Place(b"", encode(last))])
-            store.replace(vault_id, replace(head, seq=log.seq), sealed, epoch=new.epoch)
-        except HeadMoved:
-            continue
-        find(store, keys, tenant, vault_id)
         return True
     raise HeadMoved(f"vault {vault_id.hex()[:12]}: other writers kept being first; try again")
 
 
+def put_anew(
+    store: LogStore,
+    keys: Keys,
+    old: VaultKeys,
+    expected: VaultHead,
+    ends: Anchor,
+    places: Sequence[Place],
+    *,
+    at: int,
+    actor: str,
+) -> None:
+    """Put a log that is sealed under the vault's next key in the place of the one that it has.
+
+    `ends` is where the history ended of which `places` are made: not before the anchor.
+
+    Raises HeadMoved when the log is not as expected any more, KeyUnavailable when the vault was erased.
+    """
+    new = keys.prepare_successor(old.tenant, old.vault_id, old.version + 1)
+    last = Rekeyed(
+        at=at,
+        actor=actor,
+        version=new.version,
+        seq=len(places),
+        chain=ends.chain,
+        content_key=_content_key(places, old),
+    )
+    sealed = _sealed_anew(new, [*places, Place(b"", encode(last))])
+    store.replace(old.vault_id, expected, sealed, epoch=new.epoch)
+    find(store, keys, old.tenant, old.vault_id)
+
+
 @dataclass(slots=True)
-class _Place:
-    """One place in a log: what it is about, and its event; None where that was purged."""
+class Place:
+    """One place in a log: what it is about, and its event; None where that was purged or given up."""
 
     item_id: bytes
     body: bytes | None
     event: Event | None = None
 
 
-def _places(log: SealedLog) -> list[_Place]:
+def _places(log: SealedLog) -> list[Place]:
     places = []
     purged: dict[int, bytes] = {}
     for row, body in log.tail():
         event = None if body is None else decode(body)
         if isinstance(event, ItemDeleted):
             purged.update(dict.fromkeys(event.purged, event.id))
+        elif isinstance(event, Isolated):
+            purged.update(dict.fromkeys(event.lost, b""))
         kept = event if isinstance(event, Rekeyed) else None
-        places.append(_Place(b"" if event is None else about(event), body, kept))
+        places.append(Place(b"" if event is None else about(event), body, kept))
         if body is None:
             places[-1].item_id = row.seq.to_bytes(8)
     for seq, place in enumerate(places, 1):
@@ -152,12 +172,12 @@ def _places(log: SealedLog) -> list[_Place]:
     return places
 
 
-def _content_key(places: Sequence[_Place], old: VaultKeys) -> bytes:
+def _content_key(places: Sequence[Place], old: VaultKeys) -> bytes:
     before = [place.event.content_key for place in places if isinstance(place.event, Rekeyed)]
     return before[-1] if before else old.content_key
 
 
-def _sealed_anew(keys: VaultKeys, places: Sequence[_Place]) -> list[SealedEvent | PurgedEvent]:
+def _sealed_anew(keys: VaultKeys, places: Sequence[Place]) -> list[SealedEvent | PurgedEvent]:
     sealed: list[SealedEvent | PurgedEvent] = []
     previous = keys.genesis
     for seq, place in enumerate(places, 1):

@@ -1,0 +1,66 @@
+"""One log store brought to what another holds, vault by vault: ciphertext is copied as it is, nothing is opened.
+
+A vault that did not change costs one comparison of heads. Each vault is one transaction, so whatever cuts this short leaves
+a store in which every vault is whole, as of before or as of now. What was purged or dropped there goes here, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tacita.ports.log import LogStore
+from tacita.sealed import CopyCounts, PurgedEvent, SealedEvent, SealedRow, VaultHead
+
+
+def follow(copy: LogStore, source: LogStore) -> CopyCounts:
+    """Make `copy` hold every vault as `source` does. Snapshots are not copied. Nothing else may write to `copy`."""
+    unchanged = written = dropped = 0
+    wanted = set[bytes]()
+    for head in source.vaults():
+        wanted.add(head.vault_id)
+        if copy.head(head.vault_id) == head:
+            unchanged += 1
+        elif _copy_vault(copy, source, head.vault_id):
+            written += 1
+    for gone in [head for head in copy.vaults() if head.vault_id not in wanted]:
+        # Dropped there since, or made there after we looked; then the next time brings it.
+        copy.drop(gone.vault_id, epoch=gone.epoch)
+        dropped += 1
+    return CopyCounts(unchanged, written, dropped)
+
+
+def _copy_vault(copy: LogStore, source: LogStore, vault_id: bytes) -> bool:
+    """False if the vault is gone from the source."""
+    while True:
+        head = source.head(vault_id)
+        if head is None:
+            return False
+        rows = list(source.read(vault_id))
+        after = source.head(vault_id)
+        if rows and after is not None and after.epoch == head.epoch:  # else it became another one while we read
+            break
+    kept = copy.head(vault_id)
+    if kept is not None and kept.epoch != head.epoch:
+        copy.drop(vault_id, epoch=kept.epoch)
+        kept = None
+    events = [_event(row) for row in rows]
+    more = [each for each in events[kept.seq if kept else 0 :] if isinstance(each, SealedEvent)]
+    if kept is not None and len(more) == len(events) - kept.seq and _goes_on(copy.read(vault_id), rows):
+        copy.append(vault_id, kept.seq, more, epoch=head.epoch, format=head.format)
+    else:
+        copy.replace(vault_id, kept or VaultHead(vault_id, head.format, 0, head.epoch), events, epoch=head.epoch)
+    return True
+
+
+def _goes_on(kept: Iterator[SealedRow], rows: list[SealedRow]) -> bool:
+    """Whether a log is the same up to where it ends, with the same places purged."""
+    return all(
+        (mine.digest, mine.sealed is None) == (row.digest, row.sealed is None)
+        for mine, row in zip(kept, rows, strict=False)
+    )
+
+
+def _event(row: SealedRow) -> SealedEvent | PurgedEvent:
+    if row.sealed is None:
+        return PurgedEvent(row.item_tag, row.digest)
+    return SealedEvent(row.item_tag, row.sealed, row.digest)
