@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
 from tacita.config.egress import manifest
-from tacita.config.providers import build_embedder, build_file, build_keys, build_model, build_reranker, build_vision
+from tacita.config.providers import build_embedder, build_store, build_keys, build_model, build_reranker, build_vision
 from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
@@ -109,10 +109,10 @@ def build(
             if ring is None and settings.ring is None and chosen_store is None:
                 _home.require_ring(settings.home)
         provider = build_keys(settings, keys, owned, has_home=not in_memory)
-        opened_ring = build_file(
+        opened_ring = build_store(
             "rings", settings, ring or settings.ring, settings.keys_folder.resolve() / "ring.db", owned
         )
-        opened_store = build_file("stores", settings, chosen_store, settings.data / "log.db", owned)
+        opened_store = build_store("stores", settings, chosen_store, settings.data / "log.db", owned)
         parts = Parts(
             settings,
             opened_store,

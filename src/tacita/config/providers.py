@@ -16,19 +16,21 @@ from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEm
 from tacita.vault.succession import Succession
 
 
-def build_file(
+def build_store(
     role: registry.Role, settings: Settings, given: Any, default: Path, owned: list[Callable[[], None]]
 ) -> Any:
     if given is not None and not isinstance(given, str):
         return given
-    scheme, rest = registry.split(given or f"sqlite:{default}")
+    uri = given or f"sqlite:{default}"
+    scheme, rest = registry.split(uri)
     factory = registry.lookup(role, scheme, settings.plugins.allow)
     if scheme == "memory":
         opened = factory()
     elif scheme == "sqlite":
         opened = factory(default.parent / rest if rest else default)
     else:
-        opened = factory(rest)
+        # Elsewhere: an address, and secrets by reference.
+        opened = factory(uri, secrets_of(uri))
     owned.append(opened.close)
     return opened
 
