@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
 from tacita.config.egress import manifest
-from tacita.config.providers import build_embedder, build_store, build_keys, build_model, build_reranker, build_vision
+from tacita.config.providers import build_embedder, build_keys, build_model, build_reranker, build_store, build_vision
 from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
