@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
+from tacita._process import leave_no_core_file
 from tacita.config.egress import manifest
 from tacita.config.providers import build_embedder, build_keys, build_model, build_reranker, build_store, build_vision
 from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
@@ -91,6 +92,8 @@ def build(
     Raises ConfigError, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
     """
     owned: list[Callable[[], None]] = []
+    if not settings.core_dumps:
+        leave_no_core_file()
     uris = (("store", store), ("ring", ring), ("keys", keys), ("embedder", embedder), ("model", model))
     for name, given in uris:
         if isinstance(given, str):

@@ -141,6 +141,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     time together unnoticed. Written at `close` and by `tacita anchors`."""
     audit: Literal["batched", "always"] = "batched"
     """When an audit entry is on disk: at most 0.1 s after a read, or before the read returns. Disclosures always wait."""
+    core_dumps: bool = False
+    """Whether a crash of the process may leave a core file, which holds what vaults were open. If not, the soft limit of their
+    size is set to 0 when a memory is opened."""
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
@@ -248,6 +251,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "telemetry.endpoint": self.telemetry.endpoint or "none",
             "anchors": str(self.anchors or "none"),
             "audit": self.audit,
+            "core_dumps": str(self.core_dumps).lower(),
             "cache_bytes": str(self.cache_bytes),
             "plugins.allow": ", ".join(self.plugins.allow),
         }
