@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tacita import Memory
 from tests.survival.power_disk import Cut, Files
 from tests.survival.power_worker import WINDOW
+
+from tacita import Memory
 
 Texts = dict[str, set[str]]
 """What each user has, those who have nothing left out."""
@@ -112,8 +112,6 @@ def write(world: Path, cut: Cut) -> None:
 
 def check(world: Path, cut: Cut, said: Said, needles: Needles) -> None:
     """Raises Broken, or whatever Tacita raises, when the home in `world` is not as it must be."""
-    if found := needles.found(cut.files):
-        raise Broken(f"removed ciphertext is on the disk again: {({name: len(those) for name, those in found.items()})}")
     with _opened(world) as memory:
         doing = said.doing or {}
         if doing.get("op") == "erase":
@@ -132,12 +130,14 @@ def check(world: Path, cut: Cut, said: Said, needles: Needles) -> None:
         _verified(memory)
         if _texts(memory, ["later"]) != {"later": {"life goes on"}} or _texts(memory, said.users) != has:
             raise Broken("what was there after the power failure is not there the next time")
+    # Of the files as the power failure left them: what Tacita did since then makes up for nothing.
+    if found := needles.found(cut.files):
+        count = {name: len(pieces) for name, pieces in found.items()}
+        raise Broken(f"removed ciphertext is on the disk again: {count}")
 
 
 def _opened(world: Path) -> Memory:
-    return Memory.from_config(
-        {"home": str(world / "home"), "embedder": "none", "anchors": str(world / "anchors.json")}
-    )
+    return Memory.from_config({"home": str(world / "home"), "embedder": "none", "anchors": str(world / "anchors.json")})
 
 
 def _verified(memory: Memory) -> None:

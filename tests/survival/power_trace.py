@@ -69,7 +69,10 @@ def digests(folder: Path) -> Digests:
 def record(shim: Path, world: Path, trace: Path, lives: int, *arguments: str) -> Recording:
     """Run the worker `lives` times, one after the other, in the folder `world`."""
     paused: list[Digests] = []
-    environment = os.environ | {
+    # As in `tests/conftest.py`, whose fences stand around single tests only.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TACITA_")} | {
+        "HOME": str(trace.parent),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         "LD_PRELOAD": str(shim),
         "POWER_ROOT": str(world.resolve()),
         "POWER_TRACE": str(trace),
