@@ -15,9 +15,7 @@ from tacita.vault.mirror import AnchorMirror
 
 
 def opened(home: Path) -> Memory:
-    return Memory.from_config(
-        {"home": str(home), "embedder": "none", "anchors": str(home.with_name("anchors.json"))}
-    )
+    return Memory.from_config({"home": str(home), "embedder": "none", "anchors": str(home.with_name("anchors.json"))})
 
 
 def test_an_erased_subject_who_came_back_is_no_rollback_to_the_next_process(home: Path) -> None:
@@ -81,7 +79,7 @@ def test_the_record_of_the_root_key_is_durable_under_its_name(home: Path, monkey
     assert steps[:at].count("folder") >= 2, "the folders `data` and `keys` are durable too"
 
 
-@pytest.mark.parametrize("left", [b"", bytes(64)])
+@pytest.mark.parametrize("left", [b"", bytes(64)], ids=["empty", "zeros"])
 def test_a_root_key_that_was_never_written_is_made_anew(home: Path, left: bytes) -> None:
     (home / "keys").mkdir(parents=True, mode=0o700)
     home.chmod(0o700)
