@@ -18,39 +18,15 @@ Not here: sectors that rot or lie elsewhere, a device that lies about its cache 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from tests.survival.power_file import SURVIVAL, File
 from tests.survival.power_trace import Record
 
-SECTOR = 512
-_SURVIVAL = (0.0, 0.0, 0.1, 0.5, 0.9, 1.0, 1.0)
-"""Chances of which each file and folder draws one: all or nothing often, so that one is far ahead of another."""
-
-Change = tuple[int, bytes | None]
-"""A write (where, what) or a truncation (to where, None)."""
 Files = dict[str, bytes]
-
-
-@dataclass(slots=True, eq=False)
-class File:
-    """What the disk holds of a file for certain, and what was changed since."""
-
-    disk: bytearray = field(default_factory=bytearray)
-    pending: list[Change] = field(default_factory=list)
-
-    def content(self) -> bytes:
-        """As the living process sees it."""
-        made = bytearray(self.disk)
-        for change in self.pending:
-            _change(made, *change)
-        return bytes(made)
-
-    def sync(self) -> None:
-        for change in self.pending:
-            _change(self.disk, *change)
-        self.pending.clear()
 
 
 Entry = tuple[str, "File | Folder | None"]
@@ -106,7 +82,7 @@ class Disk:
         self._journal = journal
         self._open: dict[int, tuple[File | Folder, list[Folder]]] = {}
         self.deaf = False
-        """From when it is set: an fsync of a database or of its log returns, and nothing has happened. The control."""
+        """From when it is set: an fsync of a file returns, and nothing has happened. The control."""
 
     def play(self, record: Record) -> None:
         match record.op:
@@ -125,11 +101,9 @@ class Disk:
             case "S":
                 self._sync(record.fd)
             case "M":
-                parents, name = self._place(record.one)
-                parents[-1].change((name, Folder()))
+                self._name(record.one, Folder())
             case "U" | "D":
-                parents, name = self._place(record.one)
-                parents[-1].change((name, None))
+                self._name(record.one, None)
             case "R" | "L":
                 source, old = self._place(record.one)
                 target, new = self._place(record.two)
@@ -138,6 +112,10 @@ class Disk:
                 target[-1].change(*([(old, None), (new, node)] if record.op == "R" else [(new, node)]))
             case _:
                 raise AssertionError(f"the recorded process changed a file by {record.one!r}, which is not modelled")
+
+    def _name(self, path: bytes, node: Folder | None) -> None:
+        parents, name = self._place(path)
+        parents[-1].change((name, node))
 
     def _opened(self, record: Record) -> None:
         if record.one.decode() == str(self._root_path):
@@ -178,76 +156,44 @@ class Disk:
 
     def files(self) -> Files:
         """Every file as the living process sees it."""
-        found: Files = {}
-        waiting = [("", self._root)]
-        while waiting:
-            path, folder = waiting.pop()
-            for name, node in folder.live.items():
-                if isinstance(node, Folder):
-                    waiting.append((f"{path}{name}/", node))
-                else:
-                    found[path + name] = node.content()
-        return found
+        return {path: node.content() for path, node in _walk("", self._root.live) if isinstance(node, File)}
 
     def cut(self, chance: random.Random) -> Cut:
         """What the disk may hold after a power failure now."""
         left = Cut()
-        torn: dict[int, bytes] = {}
+        fates: dict[int, bytes] = {}
         waiting = [("", self._root)]
         while waiting:
             path, folder = waiting.pop()
-            names = dict(folder.disk)
-            survival = chance.choice(_SURVIVAL)
-            for entries in folder.pending:
-                if chance.random() < survival:
-                    _rename(names, entries)
-                else:
-                    left.names_lost += 1
-            for name, node in sorted(names.items()):
+            for name, node in sorted(_names_left(folder, chance, left).items()):
                 if isinstance(node, Folder):
                     left.folders.append(path + name)
                     waiting.append((f"{path}{name}/", node))
-                else:
-                    # One file with two names, as after a link, has one fate.
-                    left.files[path + name] = torn.setdefault(id(node), b"") or _survivor(node, chance, left)
-                    torn[id(node)] = left.files[path + name]
+                    continue
+                # One file with two names, as after a link, has one fate.
+                if id(node) not in fates:
+                    fates[id(node)], lost, torn = node.survivor(chance)
+                    left.lost += lost
+                    left.torn += torn
+                left.files[path + name] = fates[id(node)]
         return left
 
 
-def _survivor(file: File, chance: random.Random, left: Cut) -> bytes:
-    made = bytearray(file.disk)
-    survival, tearing, growing = chance.choice(_SURVIVAL), chance.choice((0.0, 0.3)), chance.choice((0.0, 0.5))
-    # Sometimes in order: what came before a moment is there, and nothing after it.
-    end = chance.randrange(len(file.pending) + 1) if file.pending and chance.random() < 0.25 else None
-    for number, (at, data) in enumerate(file.pending):
-        survives = chance.random() < survival if end is None else number < end
-        torn = chance.random() < tearing
-        if survives and not (torn and data):
-            _change(made, at, data)
-            continue
-        if data is None:
-            left.lost += 1
-            continue
-        if chance.random() < growing and at + len(data) > len(made):
-            made.extend(bytes(at + len(data) - len(made)))
-        if not survives:
-            left.lost += 1
-            continue
-        left.torn += 1
-        for begin in range(at - at % SECTOR, at + len(data), SECTOR):
-            if chance.random() < 0.5:
-                first, last = max(begin, at), min(begin + SECTOR, at + len(data))
-                _change(made, first, data[first - at : last - at])
-    return bytes(made)
+def _walk(path: str, names: dict[str, File | Folder]) -> Iterator[tuple[str, File | Folder]]:
+    for name, node in names.items():
+        yield path + name, node
+        if isinstance(node, Folder):
+            yield from _walk(f"{path}{name}/", node.live)
 
 
-def _change(content: bytearray, at: int, data: bytes | None) -> None:
-    if data is None:
-        del content[at:]
-        content.extend(bytes(max(0, at - len(content))))
-        return
-    content.extend(bytes(max(0, at - len(content))))
-    content[at : at + len(data)] = data
+def _names_left(folder: Folder, chance: random.Random, left: Cut) -> dict[str, File | Folder]:
+    names, survival = dict(folder.disk), chance.choice(SURVIVAL)
+    for entries in folder.pending:
+        if chance.random() < survival:
+            _rename(names, entries)
+        else:
+            left.names_lost += 1
+    return names
 
 
 def _rename(names: dict[str, File | Folder], entries: tuple[Entry, ...]) -> None:

@@ -22,7 +22,7 @@ from tests.survival.power_disk import Disk
 from tests.survival.power_trace import Recording, compiled_shim, record
 
 STATES = int(os.environ.get("TACITA_POWER_STATES", "1000"))
-CONTROLS = 60
+CONTROLS = 100
 LIVES = 3
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(36_000)]
@@ -112,8 +112,11 @@ def test_power_failure(
     )
 
 
-def acknowledged_lost(score: Score) -> int:
-    return sum("acknowledged but not there: {'" in each or "rolled back" in each for each in score.broken)
+def assert_lost(score: Score) -> None:
+    """Many homes are broken, and in some of them that open, acknowledged adds are seen to be missing."""
+    missing = sum("acknowledged but not there: {'" in each or "rolled back" in each for each in score.broken)
+    assert len(score.broken) > CONTROLS // 4, score.broken
+    assert missing > CONTROLS // 50, score.broken
 
 
 def test_control_without_syncs_acknowledged_data_is_lost(
@@ -122,7 +125,7 @@ def test_control_without_syncs_acknowledged_data_is_lost(
     """The worker tells SQLite to sync nothing. A test that saw no loss then would see none ever."""
     unsynced = recorded(shim, ram, "unsynced")
     score = cut_power(unsynced.records, ram / "world", ram, CONTROLS, journal=True, stop=False)
-    assert acknowledged_lost(score) > CONTROLS // 10, score.broken
+    assert_lost(score)
     record_property("figure", f"control without syncs: {len(score.broken)} of {CONTROLS} homes broken")
 
 
@@ -131,5 +134,5 @@ def test_control_a_disk_that_ignores_syncs(
 ) -> None:
     """The same recording, and a disk that only says that it has synced."""
     score = cut_power(recording.records, ram / "world", ram, CONTROLS, journal=True, deaf=True, stop=False)
-    assert acknowledged_lost(score) > CONTROLS // 10, score.broken
+    assert_lost(score)
     record_property("figure", f"control with a deaf disk: {len(score.broken)} of {CONTROLS} homes broken")
