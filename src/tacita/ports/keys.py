@@ -102,6 +102,9 @@ class KeyRing(ABC):
         Raises KeyUnavailable when the vault is absent or was shredded meanwhile.
         """
 
+    def settle(self) -> None:  # noqa: B027  for rings whose `advance` is durable by itself, nothing
+        """Make every anchor durable that `advance` has merely written."""
+
     @abstractmethod
     def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
         """Move the anchor to where an older copy of the data ends, durably. The operator's decision, never ours.

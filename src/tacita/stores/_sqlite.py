@@ -198,10 +198,19 @@ class Database:
             finally:
                 db.execute(f"PRAGMA busy_timeout={int(self._wait * 1000)}")
         # A truncation that is not on disk yet would bring the old bytes back after a power failure.
-        with suppress(FileNotFoundError):
-            sync(self.path.with_name(self.path.name + "-wal"))
+        self._sync_wal()
         self._unscrubbed = False
         return True
+
+    def settle(self) -> None:
+        """Make durable what connections without a sync of their own have committed."""
+        self.check_usable()
+        # What is no longer in the write-ahead log was moved by a checkpoint, which syncs.
+        self._sync_wal()
+
+    def _sync_wal(self) -> None:
+        with suppress(FileNotFoundError):
+            sync(self.path.with_name(self.path.name + "-wal"))
 
     def _wal_bytes(self) -> int:
         try:

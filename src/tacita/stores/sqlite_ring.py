@@ -137,6 +137,9 @@ class SqliteKeyRing(KeyRing):
         if kept[0] == anchor.seq and kept[1] != anchor.chain:
             raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
 
+    def settle(self) -> None:
+        self._db.settle()
+
     def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
         with self._db.transaction("rewind anchor") as db:
             query = "UPDATE anchors SET seq = ?, chain = ? WHERE vault_id = ?"

@@ -21,6 +21,8 @@ from tacita.vault.format import length_prefixed
 log = logging.getLogger("tacita.anchors")
 
 _DOMAIN: Final = b"tacita/v1/anchors"
+_Vaults = dict[bytes, tuple[int, bytes]]
+"""Vault id -> (sequence number, chain value)."""
 
 
 class _Mirror(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,6 +39,7 @@ class AnchorMirror:
     def __init__(self, path: Path, key: SecretKey) -> None:
         self._path = path
         self._key = key
+        self._at = 0
 
     def check(self, ring: KeyRing) -> int:
         """Compare the ring with the file; how many vaults were compared.
@@ -44,11 +47,53 @@ class AnchorMirror:
         Raises Tampered when the ring is older than the file or the file was changed. A file that is not there is none: it is
         made by the first `write`.
         """
+        remembered = self._read()
+        if remembered is None:
+            log.warning("%s is not there: nothing says whether this home went back in time", self._path)
+            return 0
+        erased = set()
+        for vault_id, (seq, chain) in remembered.items():
+            entry = ring.get(vault_id)
+            name = vault_id.hex()[:12]
+            if entry is None:
+                if not ring.shredded(vault_id):
+                    raise Tampered(
+                        f"vault {name}: data and key ring went back in time together; the ring never knew it"
+                    )
+                erased.add(vault_id)
+            elif entry.anchor.seq < seq:
+                raise Tampered(
+                    f"vault {name} seq {seq}: data and key ring went back in time together; they end at {entry.anchor.seq}"
+                )
+            elif entry.anchor.seq == seq and not equal(entry.anchor.chain, chain):
+                raise Tampered(f"vault {name} seq {seq}: its history is not the one that {self._path.name} knows")
+        # An erasure that was cut short. Its subject may come back under a new key, whose history begins anew.
+        self._forget(remembered, erased)
+        return len(remembered)
+
+    def write(self, ring: KeyRing, at: int) -> None:
+        """Remember every anchor as it is, atomically and durably. Raises StoreError."""
+        vaults = {entry.vault_id: (entry.anchor.seq, entry.anchor.chain) for entry in ring.entries()}
+        # Else a power failure takes the anchors back from the ring but not from here, and that looks like a rollback.
+        ring.settle()
+        self._write(vaults, at)
+
+    def forget(self, vault_id: bytes) -> None:
+        """Drop an erased vault, durably. Raises StoreError, and Tampered when the file was changed.
+
+        Its subject may come back at once, and whoever opens the home before the next `write` would compare the two.
+        """
+        self._forget(self._read() or {}, {vault_id})
+
+    def _forget(self, remembered: _Vaults, erased: set[bytes]) -> None:
+        if left := erased & remembered.keys():
+            self._write({name: value for name, value in remembered.items() if name not in left}, self._at)
+
+    def _read(self) -> _Vaults | None:
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
-            log.warning("%s is not there: nothing says whether this home went back in time", self._path)
-            return 0
+            return None
         except OSError as error:
             raise StoreError(f"{self._path} cannot be read: {error.strerror}") from None
         try:
@@ -61,26 +106,11 @@ class AnchorMirror:
             raise Tampered(f"{self._path} is damaged") from None
         if not equal(mac, self._mac(mirror)):
             raise Tampered(f"{self._path} was changed, or belongs to another home")
-        for vault_id, (seq, chain) in remembered.items():
-            entry = ring.get(vault_id)
-            name = vault_id.hex()[:12]
-            if entry is None:
-                if not ring.shredded(vault_id):
-                    raise Tampered(
-                        f"vault {name}: data and key ring went back in time together; the ring never knew it"
-                    )
-            elif entry.anchor.seq < seq:
-                raise Tampered(
-                    f"vault {name} seq {seq}: data and key ring went back in time together; they end at {entry.anchor.seq}"
-                )
-            elif entry.anchor.seq == seq and not equal(entry.anchor.chain, chain):
-                raise Tampered(f"vault {name} seq {seq}: its history is not the one that {self._path.name} knows")
-        return len(remembered)
+        self._at = mirror.at
+        return remembered
 
-    def write(self, ring: KeyRing, at: int) -> None:
-        """Remember every anchor as it is, atomically and durably. Raises StoreError."""
-        vaults = {entry.vault_id.hex(): (entry.anchor.seq, entry.anchor.chain.hex()) for entry in ring.entries()}
-        mirror = _Mirror(1, at, vaults, "")
+    def _write(self, vaults: _Vaults, at: int) -> None:
+        mirror = _Mirror(1, at, {name.hex(): (seq, chain.hex()) for name, (seq, chain) in vaults.items()}, "")
         mirror.mac = self._mac(mirror).hex()
         made = self._path.with_name(f".{self._path.name}-{random_bytes(4).hex()}")
         try:
@@ -90,6 +120,11 @@ class AnchorMirror:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(made, self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         except OSError as error:
             made.unlink(missing_ok=True)
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from None
