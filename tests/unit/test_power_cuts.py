@@ -10,6 +10,7 @@ import pytest
 
 from tacita import Memory, WrongKey
 from tacita.hazmat import SecretKey
+from tacita.stores.anchor_file import FilePlace
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.vault.mirror import AnchorMirror
 
@@ -53,7 +54,7 @@ def test_the_ring_is_durable_before_its_anchors_are_remembered_elsewhere(tmp_pat
         def settle(self) -> None:
             settled.append(not path.exists())
 
-    AnchorMirror(path, SecretKey.generate()).write(Ring(), 1)
+    AnchorMirror(FilePlace(path), SecretKey.generate()).write(Ring(), 1)
     assert settled == [True]
     assert path.exists()
 

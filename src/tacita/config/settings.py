@@ -136,9 +136,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """For how long items of a kind are kept after they were last changed: `"90d"`, `"36h"`, `"2y"`. Then they go, with
     all that was made of them."""
     telemetry: TelemetrySettings = TelemetrySettings()
-    anchors: Path | None = None
-    """A file on another medium that remembers how far each vault had come, so that data and key ring cannot go back in
-    time together unnoticed. Written at `close` and by `tacita anchors`."""
+    anchors: str | None = None
+    """A file on another medium, or `https://HOST/PATH?token=env:NAME`, that remembers how far each vault had come, so that
+    data and key ring cannot go back in time together unnoticed. Written at `close` and by `tacita anchors`."""
     audit: Literal["batched", "always"] = "batched"
     """When an audit entry is on disk: at most 0.1 s after a read, or before the read returns. Disclosures always wait."""
     core_dumps: bool = False
@@ -249,7 +249,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "retention": ", ".join(f"{kind}={said}" for kind, said in self.retention.items()) or "for ever",
             "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
             "telemetry.endpoint": self.telemetry.endpoint or "none",
-            "anchors": str(self.anchors or "none"),
+            "anchors": self.anchors or "none",
             "audit": self.audit,
             "core_dumps": str(self.core_dumps).lower(),
             "cache_bytes": str(self.cache_bytes),

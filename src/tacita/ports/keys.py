@@ -154,6 +154,21 @@ class KeyRing(ABC):
         """Release every resource. Closing twice is harmless."""
 
 
+class AnchorPlace(ABC):
+    """Where anchors are remembered outside the home, as bytes. Every failure is a `StoreError`."""
+
+    name: str
+    """For messages and `doctor`; never secret."""
+
+    @abstractmethod
+    def read(self) -> bytes | None:
+        """What was last written, None if nothing was."""
+
+    @abstractmethod
+    def write(self, body: bytes) -> None:
+        """Keep this instead, atomically, durable before this returns."""
+
+
 def checked_vault_id(vault_id: bytes) -> bytes:
     """For ring implementations: a vault id is exactly 32 bytes."""
     if type(vault_id) is not bytes or len(vault_id) != VAULT_ID_BYTES:

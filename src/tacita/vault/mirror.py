@@ -1,21 +1,19 @@
-"""A second memory of how far each vault had come, in a file elsewhere: for when data and key ring go back in time together.
+"""A second memory of how far each vault had come, in a place elsewhere: for when data and key ring go back in time together.
 
 The key ring's anchors notice old data. Nothing beside them notices an old ring that comes with old data, unless somebody else
-remembers. The file holds keyed vault ids, sequence numbers and chain values under a MAC, and no key.
+remembers. It holds keyed vault ids, sequence numbers and chain values under a MAC, and no key.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from tacita.errors import StoreError, Tampered
-from tacita.hazmat import SecretKey, equal, random_bytes
-from tacita.ports.keys import KeyRing
+from tacita.errors import Tampered
+from tacita.hazmat import SecretKey, equal
+from tacita.ports.keys import AnchorPlace, KeyRing
 from tacita.vault.format import length_prefixed
 
 log = logging.getLogger("tacita.anchors")
@@ -34,10 +32,10 @@ class _Mirror(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AnchorMirror:
-    """The file. `check` before anything is read, `write` whenever what was written since shall be remembered."""
+    """What is remembered there. `check` before anything is read, `write` when what came since shall be remembered."""
 
-    def __init__(self, path: Path, key: SecretKey) -> None:
-        self._path = path
+    def __init__(self, place: AnchorPlace, key: SecretKey) -> None:
+        self._place = place
         self._key = key
         self._at = 0
 
@@ -49,7 +47,7 @@ class AnchorMirror:
         """
         remembered = self._read()
         if remembered is None:
-            log.warning("%s is not there: nothing says whether this home went back in time", self._path)
+            log.warning("%s has no anchors: nothing says whether this home went back in time", self._place.name)
             return 0
         erased = set()
         for vault_id, (seq, chain) in remembered.items():
@@ -66,7 +64,7 @@ class AnchorMirror:
                     f"vault {name} seq {seq}: data and key ring went back in time together; they end at {entry.anchor.seq}"
                 )
             elif entry.anchor.seq == seq and not equal(entry.anchor.chain, chain):
-                raise Tampered(f"vault {name} seq {seq}: its history is not the one that {self._path.name} knows")
+                raise Tampered(f"vault {name} seq {seq}: its history is not the one that {self._place.name} knows")
         # An erasure that was cut short. Its subject may come back under a new key, whose history begins anew.
         self._forget(remembered, erased)
         return len(remembered)
@@ -90,12 +88,9 @@ class AnchorMirror:
             self._write({name: value for name, value in remembered.items() if name not in left}, self._at)
 
     def _read(self) -> _Vaults | None:
-        try:
-            raw = self._path.read_bytes()
-        except FileNotFoundError:
+        raw = self._place.read()
+        if raw is None:
             return None
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be read: {error.strerror}") from None
         try:
             mirror = msgspec.json.decode(raw, type=_Mirror)
             remembered = {
@@ -103,31 +98,16 @@ class AnchorMirror:
             }
             mac = bytes.fromhex(mirror.mac)
         except (msgspec.MsgspecError, ValueError):
-            raise Tampered(f"{self._path} is damaged") from None
+            raise Tampered(f"{self._place.name} is damaged") from None
         if not equal(mac, self._mac(mirror)):
-            raise Tampered(f"{self._path} was changed, or belongs to another home")
+            raise Tampered(f"{self._place.name} was changed, or belongs to another home")
         self._at = mirror.at
         return remembered
 
     def _write(self, vaults: _Vaults, at: int) -> None:
         mirror = _Mirror(1, at, {name.hex(): (seq, chain.hex()) for name, (seq, chain) in vaults.items()}, "")
         mirror.mac = self._mac(mirror).hex()
-        made = self._path.with_name(f".{self._path.name}-{random_bytes(4).hex()}")
-        try:
-            handle = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.encode(mirror))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(made, self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            made.unlink(missing_ok=True)
-            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from None
+        self._place.write(msgspec.json.encode(mirror))
 
     def _mac(self, mirror: _Mirror) -> bytes:
         body = msgspec.msgpack.encode((mirror.tacita_anchors, mirror.at, sorted(mirror.vaults.items())))
