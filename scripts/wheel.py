@@ -110,25 +110,17 @@ def try_out(wheel: Path, folder: Path) -> None:
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TACITA", "VIRTUAL_ENV"))
     }
-    environment |= {"HOME": str(folder), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    venv = folder / "venv"
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    venv, lock = folder / "venv", ROOT / "requirements/run.txt"
     python = venv / "bin/python"
     run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=folder, environment=environment)
-    # The pip of this interpreter: to put one into the venv takes as long as all the rest.
-    pip = (sys.executable, "-P", "-m", "pip", "--quiet", "--python", str(python))
-    lock = ROOT / "requirements/run.txt"
-    run(
-        *pip,
-        "install",
-        "--no-compile",
-        "--require-hashes",
-        "--requirement",
-        lock,
-        cwd=folder,
-        environment=os.environ | environment,
-    )
+    # The pip of this interpreter, for putting one into the venv takes seconds; with the settings of whoever runs this.
+    pip = (sys.executable, "-P", "-m", "pip", "--quiet", "--python", python)
+    locked = ("--no-compile", "--require-hashes", "--requirement", lock)
+    run(*pip, "install", *locked, cwd=folder, environment=environment)
     run(*pip, "install", "--no-index", "--no-deps", wheel, cwd=folder, environment=environment)
     run(*pip, "check", cwd=folder, environment=environment)
+    environment["HOME"] = str(folder)
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     said = run(venv / "bin/tacita", "--version", cwd=folder, environment=environment).strip()
     if said != f"tacita {asked}":
