@@ -107,8 +107,9 @@ scorecard: $(VENV)/.dev $(VENV)/.model
 
 # The same tests at full size: hours.
 torture: $(VENV)/.dev $(VENV)/.model
-	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 \
-		$(PY) -m pytest --timeout=360000 tests/crash tests/survival
+	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_BACKUP_KILLS=1000 TACITA_POWER_STATES=100000 \
+		TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 \
+		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys
 
 # All tests in a network namespace that has loopback and no route.
 offline: $(VENV)/.dev $(VENV)/.model
