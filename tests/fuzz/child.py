@@ -7,6 +7,7 @@ Hangs and memory are libFuzzer's to notice; they end the process.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import sys
 import traceback
@@ -23,6 +24,7 @@ from fuzzing.mutate import deepened, mutated
 
 def main() -> None:
     """Fuzz until libFuzzer ends the process."""
+    logging.disable()
     target = TARGETS[sys.argv[1]]
     findings = Path(sys.argv[2])
     # The last argument is the corpus: it begins with valid inputs, which the target makes.
@@ -35,7 +37,7 @@ def main() -> None:
             target.run(data)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  whatever comes out is a finding, and the run goes on
             keep(error, data)
 
     def keep(error: BaseException, data: bytes) -> None:
@@ -57,7 +59,12 @@ def main() -> None:
         made = deepened(data, target.codec, chance) if kind == 4 else mutated(data, target.codec, chance)
         return bytes(atheris.Mutate(data, max_size)) if made is None else made[:max_size]
 
-    atheris.Setup([sys.argv[0], f"-max_len={target.max_len}", *sys.argv[3:]], one, custom_mutator=mutate, enable_python_coverage=True)
+    atheris.Setup(
+        [sys.argv[0], f"-max_len={target.max_len}", *sys.argv[3:]],
+        one,
+        custom_mutator=mutate,
+        enable_python_coverage=True,
+    )
     atheris.Fuzz()
 
 

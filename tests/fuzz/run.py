@@ -62,7 +62,8 @@ def fuzz(name: str, seconds: int, folder: Path) -> Outcome:
             *(f"-artifact_prefix={findings}{os.sep}", "-print_final_stats=1", "-verbosity=1", str(corpus)),
         ]
         began = time.monotonic()
-        environment = {**os.environ, "TMPDIR": work}
+        path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "TMPDIR": work, "PYTHONPATH": path}
         try:
             ran = subprocess.run(
                 command, capture_output=True, env=environment, cwd=work, timeout=seconds + _GRACE, check=False
@@ -90,7 +91,8 @@ def _outcome(name: str, seconds: float, words: str, code: int, findings: Path) -
         how = f"\nSee it again:\n    {sys.executable} {HERE / 'replay.py'} {name} {crash}\n"
         with crash.with_suffix(".txt").open("a") as file:
             file.write(how)
-    rate = int(executions / seconds) if seconds else 0
+    running = re.search(r"^Done \d+ runs in (\d+) second", words, re.MULTILINE)
+    rate = executions // max(1, int(running[1]) if running else int(seconds))
     branches = int(covered[-1][0]) if covered else 0
     return Outcome(name, round(seconds, 1), executions, rate, branches, tuple(map(str, crashes)), ended)
 

@@ -16,6 +16,7 @@ import msgspec
 from tacita.errors import StoreError, Tampered
 from tacita.hazmat import SecretKey, equal, random_bytes
 from tacita.ports.keys import KeyRing
+from tacita.sealed import VAULT_ID_BYTES
 from tacita.vault.format import length_prefixed
 
 log = logging.getLogger("tacita.anchors")
@@ -57,9 +58,12 @@ class AnchorMirror:
                 bytes.fromhex(name): (seq, bytes.fromhex(chain)) for name, (seq, chain) in mirror.vaults.items()
             }
             mac = bytes.fromhex(mirror.mac)
-        except (msgspec.MsgspecError, ValueError):
+            expected = self._mac(mirror)
+        except (ValueError, OverflowError, RecursionError):
             raise Tampered(f"{self._path} is damaged") from None
-        if not equal(mac, self._mac(mirror)):
+        if any(len(vault_id) != VAULT_ID_BYTES for vault_id in remembered):
+            raise Tampered(f"{self._path} is damaged")
+        if not equal(mac, expected):
             raise Tampered(f"{self._path} was changed, or belongs to another home")
         for vault_id, (seq, chain) in remembered.items():
             entry = ring.get(vault_id)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fuzzing import vaults
-from fuzzing.kit import Refused, Target, attempt, from_json, json_seeds, require, skips_unreadable
-from fuzzing.kit import MARKER
+from fuzzing.kit import MARKER, Refused, Target, attempt, from_json, json_seeds, require, skips_unreadable
 from tacita import Memory
 from tacita.errors import CallerError, InvalidInput, NotFound
 from tacita.flows import filters, ids, parse

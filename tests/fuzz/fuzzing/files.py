@@ -129,11 +129,13 @@ _SEEDS: Final = {
     "export": (_lines(*_EXPORT), "lines"),
     "transcript": (_TRANSCRIPT, "raw"),
 }
-_PROMISE: Final = "A hostile {} file is InvalidInput or entries, the same twice, that import without adding anything twice"
+_PROMISE: Final = (
+    "A hostile {} file is InvalidInput or entries, the same twice, that import without adding anything twice"
+)
 TARGETS: Final = (
     *(
-        Target(f"import-{format}", _PROMISE.format(format), imported(format), _one(seed), codec)
-        for format, (seed, codec) in _SEEDS.items()
+        Target(f"import-{form}", _PROMISE.format(form), imported(form), _one(seed), codec)
+        for form, (seed, codec) in _SEEDS.items()
     ),
     Target(
         "import-auto",

@@ -45,9 +45,7 @@ class Refused:
     error: TacitaError
 
 
-def attempt(
-    call: Callable[[], Result], *allowed: type[TacitaError], quotes_marker: bool = False
-) -> Result | Refused:
+def attempt(call: Callable[[], Result], *allowed: type[TacitaError], quotes_marker: bool = False) -> Result | Refused:
     """What a call gives, or that it was refused with one of the errors that it may raise. Anything else goes on up.
 
     Args:

@@ -62,7 +62,9 @@ def referred(value: Any) -> None:
     for each in found:
         require((each.url is None) != (each.data is None), "a picture is its bytes or its address")
         require(MARKER not in repr(each), "a reference's repr holds no content")
-        require(pictures.media_type(each.data or b"") in (None, "image/png", "image/jpeg", "image/gif", "image/webp"), "")
+        require(
+            pictures.media_type(each.data or b"") in (None, "image/png", "image/jpeg", "image/gif", "image/webp"), ""
+        )
 
 
 class _Wire(socket.socket):
@@ -114,7 +116,7 @@ def _inside(address: str) -> bool:
     """Judged apart from the code under test: by the beginnings of private and special addresses."""
     low = address.lower()
     private = ("10.", "127.", "192.168.", "169.254.", "0.", "100.64.", "fc", "fd", "fe8", "ff", "224.", "239.", "255.")
-    return low.startswith(private) or low in ("::", "::1") or "::ffff:" in low and ("127." in low or "10." in low)
+    return low.startswith(private) or low in ("::", "::1") or ("::ffff:" in low and ("127." in low or "10." in low))
 
 
 def _replies() -> Iterator[bytes]:
@@ -150,7 +152,10 @@ TARGETS: Final = (
         skips_unreadable(referred, from_json),
         json_seeds(
             [{"type": "image_url", "image_url": {"url": _PNG}}, {"type": "input_image", "image_url": "https://a/b"}],
-            [{"type": "image", "source": {"type": "base64", "data": "AAAA"}}, {"type": "image", "source": {"url": "u"}}],
+            [
+                {"type": "image", "source": {"type": "base64", "data": "AAAA"}},
+                {"type": "image", "source": {"url": "u"}},
+            ],
         ),
         "json",
     ),
@@ -160,9 +165,17 @@ TARGETS: Final = (
         skips_unreadable(fetched, from_json),
         json_seeds(
             ["https://img.example.org/a.png?x=1", ["93.184.216.34"], "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"],
-            ["https://img.example.org/", ["::ffff:127.0.0.1"], "HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1\r\n\r\n"],
+            [
+                "https://img.example.org/",
+                ["::ffff:127.0.0.1"],
+                "HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1\r\n\r\n",
+            ],
             ["https://img.example.org/", ["10.0.0.1"], ""],
-            ["https://img.example.org/c", ["2606:2800:220:1::1"], "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"],
+            [
+                "https://img.example.org/c",
+                ["2606:2800:220:1::1"],
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+            ],
         ),
         "json",
     ),

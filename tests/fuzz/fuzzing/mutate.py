@@ -110,7 +110,9 @@ def _near(value: Any, chance: random.Random, pool: tuple[Any, ...]) -> Any:
     if isinstance(value, bool) or value is None:
         return chance.choice(pool)
     if isinstance(value, int):
-        made: int = chance.choice((value + 1, value - 1, -value, value << 7, value >> 3, value ^ (1 << chance.randrange(63))))
+        made: int = chance.choice(
+            (value + 1, value - 1, -value, value << 7, value >> 3, value ^ (1 << chance.randrange(63)))
+        )
         return made if -(2**63) <= made < 2**64 else 0
     if isinstance(value, float):
         return chance.choice((-value, value * 1e9, value / 1e9, value + 1))

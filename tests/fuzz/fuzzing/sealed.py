@@ -22,9 +22,7 @@ from tacita.vault.format import digest, open_event, open_part
 
 _BODIES: Final = (b"", b"body", bytes(300))
 _GENUINE: Final = {vaults.genuine_event(body): body for body in _BODIES}
-_GENUINE_PARTS: Final = {
-    vaults.seal_part(KEYS, vaults.SNAPSHOT, 7, 0, body).sealed: body for body in _BODIES
-}
+_GENUINE_PARTS: Final = {vaults.seal_part(KEYS, vaults.SNAPSHOT, 7, 0, body).sealed: body for body in _BODIES}
 
 
 def event_bytes(data: bytes) -> None:
@@ -94,7 +92,9 @@ def snapshot_body(values: Any) -> None:
     vault = attempt(lambda: vaults.opened(store, ring, anchor), Tampered)
     if not isinstance(vault, Refused):
         read_all(vault)
-        vault.state.apply(anchor.seq + 1, decode(msgspec.msgpack.encode(vaults.event("deleted", id=b"z" * 16, purged=[]))))
+        vault.state.apply(
+            anchor.seq + 1, decode(msgspec.msgpack.encode(vaults.event("deleted", id=b"z" * 16, purged=[])))
+        )
         vault.state.settle()
 
 

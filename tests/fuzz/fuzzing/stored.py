@@ -16,8 +16,7 @@ import msgspec
 from fuzzing import vaults
 from fuzzing.kit import Refused, Target, attempt, from_msgpack, msgpack_seeds, require, skips_unreadable
 from fuzzing.vaults import EVENTS, KEYS
-from tacita import Memory, _home
-from tacita import hazmat
+from tacita import Memory, _home, hazmat
 from tacita.access.audit import AuditLog
 from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, TacitaError, Tampered, WrongKey
 from tacita.flows import archive, receipts
@@ -181,7 +180,9 @@ def key_ring(value: Any) -> None:
 
 
 _RECORD: Final = b'{"format":1,"created":"2024-05-01","keys":"file:root.key","provider":"file:00"}'
-_PASSPHRASE_RECORD: Final = b'{"format":1,"cost":"insecure-test","salt":"AAAAAAAAAAAAAAAAAAAAAA==","check":"passphrase:0"}'
+_PASSPHRASE_RECORD: Final = (
+    b'{"format":1,"cost":"insecure-test","salt":"AAAAAAAAAAAAAAAAAAAAAA==","check":"passphrase:0"}'
+)
 
 
 @functools.cache
@@ -264,9 +265,7 @@ TARGETS: Final = (
         "key-ring",
         "Hostile labels, wrapped keys, home and passphrase records are refused with a typed error",
         skips_unreadable(key_ring, from_msgpack),
-        msgpack_seeds(
-            [0, bytes(96)], [1, ["t", "user", "ana"]], [2, _RECORD], [3, _PASSPHRASE_RECORD], [4, "00" * 32]
-        ),
+        msgpack_seeds([0, bytes(96)], [1, ["t", "user", "ana"]], [2, _RECORD], [3, _PASSPHRASE_RECORD], [4, "00" * 32]),
         "msgpack",
     ),
     Target(

@@ -10,9 +10,5 @@ from fuzzing import callers, files, models, sealed, settings, stored
 from fuzzing.kit import Target
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
-    {
-        target.name: target
-        for module in (sealed, stored, callers, files, models, settings)
-        for target in module.TARGETS
-    }
+    {target.name: target for module in (sealed, stored, callers, files, models, settings) for target in module.TARGETS}
 )
