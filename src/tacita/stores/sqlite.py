@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from tacita.errors import HeadMoved, InvalidInput
+from tacita.errors import HeadMoved, InvalidInput, Tampered
 from tacita.ports.log import LogStore
-from tacita.sealed import DropCounts, SealedEvent, SealedPart, SealedRow, VaultHead
+from tacita.sealed import VAULT_ID_BYTES, DropCounts, SealedEvent, SealedPart, SealedRow, VaultHead
 from tacita.stores import _extents, _parts
 from tacita.stores._layout import Layout
 from tacita.stores._sqlite import WAIT_SECONDS, Database
@@ -54,7 +54,7 @@ class SqliteLogStore(LogStore):
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
         row = self._db.row("head", "SELECT format, head_seq FROM vaults WHERE vault_id = ?", (vault_id,))
-        return None if row is None else VaultHead(vault_id, row[0], row[1])
+        return None if row is None else _checked(vault_id, *row)
 
     def _append(
         self, vault_id: bytes, expected_seq: int, events: Sequence[SealedEvent], purge: Sequence[int], format: int
@@ -119,7 +119,7 @@ class SqliteLogStore(LogStore):
             with self._db.connection("list vaults") as db:
                 query = "SELECT vault_id, format, head_seq FROM vaults WHERE vault_id > ? ORDER BY vault_id LIMIT ?"
                 page = db.execute(query, (last, _PAGE)).fetchall()
-            yield from (VaultHead(*row) for row in page)
+            yield from (_checked(*row) for row in page)
             if len(page) < _PAGE:
                 return
             last = page[-1][0]
@@ -151,3 +151,15 @@ class SqliteLogStore(LogStore):
 
     def close(self) -> None:
         self._db.close()
+
+
+def _checked(vault_id: Any, format: Any, seq: Any) -> VaultHead:
+    # SQLite lets anybody put any value into any column.
+    if (
+        type(vault_id) is not bytes
+        or len(vault_id) != VAULT_ID_BYTES
+        or type(format) is not int
+        or type(seq) is not int
+    ):
+        raise Tampered("the list of vaults was changed: it holds values of other types")
+    return VaultHead(vault_id, format, seq)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +16,14 @@ from fuzzing.kit import Refused, Target, attempt, from_msgpack, msgpack_seeds, r
 from fuzzing.vaults import EVENTS, KEYS
 from tacita import Memory, _home, hazmat
 from tacita.access.audit import AuditLog
-from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, TacitaError, Tampered, WrongKey
+from tacita.errors import ConfigError, CryptoError, InvalidInput, TacitaError, Tampered, WrongKey
 from tacita.flows import archive, receipts
 from tacita.hazmat import SecretKey, SigningKey, committed_seal
 from tacita.keys._local import LocalProvider, decode_root
 from tacita.keys.passphrase import open_passphrase
-from tacita.sealed import Anchor, RingEntry, SealedEvent
+from tacita.sealed import Anchor, RingEntry
 from tacita.stores.memory import MemoryLogStore
 from tacita.stores.memory_ring import MemoryKeyRing
-from tacita.stores.sqlite import SqliteLogStore
 from tacita.testing.embedder import HashEmbedder
 from tacita.vault.keyring import Keys
 from tacita.vault.mirror import AnchorMirror, _Mirror
@@ -185,49 +182,6 @@ _PASSPHRASE_RECORD: Final = (
 )
 
 
-@functools.cache
-def _database() -> bytes:
-    path = FOLDER / "seed.db"
-    path.unlink(missing_ok=True)
-    made = SqliteLogStore(path)
-    source, _, _ = vaults.sealed_vault(vaults.encoded(EVENTS[:3]))
-    rows = [SealedEvent(row.item_tag, row.sealed or b"", row.digest) for row in source.read(KEYS.vault_id)]
-    made.append(KEYS.vault_id, 0, rows)
-    vaults.put_snapshot(made, 3, b"x" * 900)
-    made.close()
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
-    return path.read_bytes()
-
-
-def sqlite_file(data: bytes) -> None:
-    """A log's file with bytes changed in it: three bytes say where, one how many, then what."""
-    raw = bytearray(_database())
-    while len(data) > 4:
-        at, count = int.from_bytes(data[:3]) % len(raw), data[3] % 64
-        piece = data[4 : 4 + count]
-        raw[at : at + len(piece)] = piece
-        data = data[4 + count :]
-    path = FOLDER / "log.db"
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    path.write_bytes(raw)
-    store = attempt(lambda: SqliteLogStore(path), StoreError, InvalidInput)
-    if isinstance(store, Refused):
-        return
-    try:
-        ring = MemoryKeyRing()
-        ring.create(RingEntry(KEYS.vault_id, 1, "p", b"w", b"l", Anchor(0, KEYS.genesis)))
-        attempt(lambda: list(store.vaults()), StoreError)
-        attempt(store.size, StoreError)
-        attempt(lambda: vaults.opened(store, ring, Anchor(0, KEYS.genesis)).nbytes(), StoreError, Tampered)
-        attempt(lambda: store.fetch(KEYS.vault_id, [1, 2, 9]), StoreError)
-        attempt(lambda: store.drop_snapshots(KEYS.vault_id), StoreError)
-    finally:
-        attempt(store.close, StoreError)
-
-
 TARGETS: Final = (
     Target(
         "archive",
@@ -267,11 +221,5 @@ TARGETS: Final = (
         skips_unreadable(key_ring, from_msgpack),
         msgpack_seeds([0, bytes(96)], [1, ["t", "user", "ana"]], [2, _RECORD], [3, _PASSPHRASE_RECORD], [4, "00" * 32]),
         "msgpack",
-    ),
-    Target(
-        "sqlite-file",
-        "A log file with changed bytes is a StoreError or Tampered, wherever it is read",
-        sqlite_file,
-        lambda: iter([b"", b"\0\0\x10\1\0", b"\0\x10\1\4abcd", b"\0\x20\x10\x08abcdefgh"]),
     ),
 )
