@@ -108,12 +108,16 @@ def _find(db: sqlite3.Connection, no: int, seqs: Sequence[int]) -> Iterator[list
         yield found
 
 
+def _is_place(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 30
+
+
 def _check(entry: _Entry) -> None:
     """Raises Tampered for a row that was not written here: SQLite lets anybody put any value into any column."""
     key, item_tag, digest, extent, start, length = entry
     sound = type(item_tag) is bytes and type(digest) is bytes and type(extent) is int and 0 <= extent < 1 << 32
-    if not sound or not (start is None or (type(start) is int and type(length) is int)):
-        raise Tampered(f"seq {key & 0xFFFFFFFF}: the row was changed, it holds values of other types")
+    if not sound or not (start is None or (_is_place(start) and _is_place(length))):
+        raise Tampered(f"seq {key & 0xFFFFFFFF}: the row was changed, it holds values that were never written")
 
 
 def _rows(db: sqlite3.Connection, no: int, entries: Sequence[_Entry]) -> Iterator[SealedRow]:
