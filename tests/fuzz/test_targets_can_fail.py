@@ -42,6 +42,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "key-ring": (keyring.Keys, "whose"),
     "sqlite-file": (SqliteLogStore, "_vaults"),
     "sqlite-rows": (SqliteLogStore, "_fetch"),
+    "ring-rows": (keyring.Keys, "whose"),
     "filters": (filters, "_typed"),
     "messages": (parse, "parse_metadata"),
     "item-id": (ids, "parse_id"),

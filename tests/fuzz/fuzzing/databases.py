@@ -11,10 +11,14 @@ from fuzzing import vaults
 from fuzzing.kit import Refused, Target, attempt, from_msgpack, msgpack_seeds, require, skips_unreadable
 from fuzzing.stored import FOLDER
 from fuzzing.vaults import EVENTS, KEYS
-from tacita.errors import StoreError, Tampered
+from tacita.errors import CryptoError, StoreError, Tampered
+from tacita.hazmat import SecretKey
+from tacita.keys._local import LocalProvider
 from tacita.sealed import Anchor, RingEntry, SealedEvent
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.stores.sqlite import SqliteLogStore
+from tacita.stores.sqlite_ring import SqliteKeyRing
+from tacita.vault.keyring import Keys
 
 
 @functools.cache
@@ -28,10 +32,7 @@ def _database() -> bytes:
     made.append(KEYS.vault_id, 0, rows)
     vaults.put_snapshot(made, 3, b"x" * 900)
     made.close()
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
-    return path.read_bytes()
+    return _checkpointed(path)
 
 
 def _placed(raw: bytes) -> Path:
@@ -55,10 +56,68 @@ def file_bytes(data: bytes) -> None:
 
 
 def rows(value: Any) -> None:
-    """Fields changed by SQL, as (table, column, row, value): what no constraint forbids may stand in them."""
+    """Fields of a log changed by SQL, as (table, column, row, value): what no constraint forbids may stand in them."""
+    if isinstance(value, list):
+        path = _placed(_database())
+        _change(path, value)
+        _read(path, genuine=not value)
+
+
+def ring_rows(value: Any) -> None:
+    """The same for a key ring."""
     if not isinstance(value, list):
         return
-    path = _placed(_database())
+    path = _placed(_ring_database())
+    _change(path, value)
+    ring = attempt(lambda: SqliteKeyRing(path), StoreError)
+    require(not isinstance(ring, Refused) or bool(value), "an unchanged ring opens")
+    if isinstance(ring, Refused):
+        return
+    try:
+        keys = attempt(lambda: Keys(ring, _ROOT), CryptoError, StoreError)
+        entries = attempt(lambda: list(ring.entries()), StoreError, Tampered)
+        attempt(lambda: ring.shredded(KEYS.vault_id), StoreError)
+        if not isinstance(keys, Refused) and not isinstance(entries, Refused):
+            for entry in entries:
+                attempt(lambda entry=entry: keys.whose(entry), Tampered)  # type: ignore[misc]
+                attempt(lambda entry=entry: keys.find("t", entry.vault_id), CryptoError)  # type: ignore[misc]
+        anchor = Anchor(3, b"c" * 32)
+        attempt(lambda: ring.advance(keys_id(), anchor), StoreError, CryptoError)
+        attempt(lambda: ring.shred(keys_id()), StoreError)
+    finally:
+        attempt(ring.close, StoreError)
+
+
+_ROOT: Final = LocalProvider(SecretKey(b"p" * 32), scheme="fuzz", where="here")
+
+
+@functools.cache
+def _ring_made() -> tuple[bytes, bytes]:
+    path = FOLDER / "ring.db"
+    path.unlink(missing_ok=True)
+    ring = SqliteKeyRing(path)
+    found, _ = Keys(ring, _ROOT).create("t", "user", "ana")
+    ring.close()
+    return found.vault_id, _checkpointed(path)
+
+
+def keys_id() -> bytes:
+    """The vault of which the ring has a key."""
+    return _ring_made()[0]
+
+
+def _ring_database() -> bytes:
+    return _ring_made()[1]
+
+
+def _checkpointed(path: Path) -> bytes:
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    return path.read_bytes()
+
+
+def _change(path: Path, value: list[Any]) -> None:
     db = sqlite3.connect(path, isolation_level=None)
     try:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")]
@@ -68,7 +127,6 @@ def rows(value: Any) -> None:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         db.close()
-    _read(path, genuine=not value)
 
 
 def _update(db: sqlite3.Connection, tables: list[str], change: list[Any]) -> None:
@@ -105,6 +163,10 @@ def _read(path: Path, *, genuine: bool) -> None:
         attempt(store.close, StoreError)
 
 
+_CHANGES: Final = (
+    [],
+    *([[table, column, 0, value]] for table in range(4) for column in range(6) for value in (7, "x", b"y", 2**40)),
+)
 TARGETS: Final = (
     Target(
         "sqlite-file",
@@ -116,9 +178,14 @@ TARGETS: Final = (
         "sqlite-rows",
         "A log whose rows somebody changed by SQL is a StoreError or Tampered, wherever it is read",
         skips_unreadable(rows, from_msgpack),
-        msgpack_seeds(
-            [], *[[[table, column, 0, value]] for table in range(4) for column in range(6) for value in (7, "x", b"y")]
-        ),
+        msgpack_seeds(*_CHANGES),
+        "msgpack",
+    ),
+    Target(
+        "ring-rows",
+        "A key ring whose rows somebody changed by SQL is a typed error, wherever it is read",
+        skips_unreadable(ring_rows, from_msgpack),
+        msgpack_seeds(*_CHANGES),
         "msgpack",
     ),
 )
