@@ -165,9 +165,12 @@ def _read(home: Path) -> _Record | None:
         raw = (home / _RECORD).read_bytes()
     except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        # ValueError: a path that the file system cannot even be asked for.
+        raise ConfigError(f"{home / _RECORD} cannot be read: {getattr(error, 'strerror', 'no path')}") from None
     try:
         record = msgspec.json.decode(raw, type=_Record)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{home / _RECORD} is damaged; bring it back from a backup") from None
     if record.format != 1:
         raise ConfigError(f"{home / _RECORD} was written by a newer version")

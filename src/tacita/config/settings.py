@@ -21,6 +21,7 @@ from tacita.errors import ConfigError
 from tacita.pipeline.prompt import Guidance
 from tacita.privacy.disclose import Terms
 from tacita.privacy.policy import PROFILES, Action, Policy
+from tacita.tracebacks import without_values
 
 DEFAULT_EMBEDDER = "local:minilm"
 
@@ -166,7 +167,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         config = config if config is not None else os.environ.get(_CONFIG_VARIABLE) or None
         if config is not None:
             described, source = read_config(config, [name for name in cls.__struct_fields__ if name != "origins"])
-            described = expanded(described, "")
+            try:
+                described = expanded(described, "")
+            except RecursionError:
+                raise ConfigError(f"the settings in {source} are nested too deeply") from None
             values.update(described)
             origins.update(dict.fromkeys(described, source))
         if home is not None:
@@ -174,12 +178,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if "home" not in values:
             values["home"] = str(platformdirs.user_data_path("tacita"))
         refuse_literal_secrets(values)
-        values["home"] = str(Path(values["home"]).expanduser().absolute())
+        values["home"] = _absolute(values["home"])
         try:
             return msgspec.convert({**values, "origins": origins}, cls, dec_hook=_decode)
         except msgspec.ValidationError as error:
-            # msgspec names the path and the types, not the value.
-            raise ConfigError(f"config: {error}") from None
+            raise ConfigError(f"config: {without_values(error)}") from None
+        except UnicodeEncodeError:
+            raise ConfigError("config: a setting holds lone surrogates, which no encoding can keep") from None
 
     @property
     def guard_profile(self) -> str:
@@ -206,7 +211,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         found = {}
         for kind, said in self.retention.items():
             amount, unit = said[:-1], said[-1:]
-            if not amount.isascii() or not amount.isdigit() or unit not in _SECONDS or int(amount) < 1:
+            # Nine digits of years are for ever; of more, Python would not even make a number.
+            if (
+                not (amount.isascii() and amount.isdigit() and len(amount) < 10)
+                or unit not in _SECONDS
+                or int(amount) < 1
+            ):
                 raise ConfigError(f'retention.{kind} is a number and h, d, w or y, such as "90d"')
             found[str(kind)] = int(amount) * _SECONDS[unit] * 1_000_000
         return found
@@ -260,6 +270,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             name: {"value": value, "origin": self.origins.get(name.split(".")[0], recorded_origin.get(name, "default"))}
             for name, value in shown.items()
         }
+
+
+def _absolute(home: Any) -> str:
+    if not isinstance(home, str) or "\0" in home:
+        raise ConfigError("home is the path of a folder")
+    try:
+        return str(Path(home).expanduser().absolute())
+    except RuntimeError:
+        raise ConfigError("home begins with ~ and a user of whom this machine knows no folder") from None
 
 
 def _listed(types: Mapping[str, str]) -> str:

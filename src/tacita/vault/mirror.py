@@ -14,6 +14,7 @@ import msgspec
 from tacita.errors import Tampered
 from tacita.hazmat import SecretKey, equal
 from tacita.ports.keys import AnchorPlace, KeyRing
+from tacita.sealed import VAULT_ID_BYTES
 from tacita.vault.format import length_prefixed
 
 log = logging.getLogger("tacita.anchors")
@@ -97,9 +98,12 @@ class AnchorMirror:
                 bytes.fromhex(name): (seq, bytes.fromhex(chain)) for name, (seq, chain) in mirror.vaults.items()
             }
             mac = bytes.fromhex(mirror.mac)
-        except (msgspec.MsgspecError, ValueError):
+            expected = self._mac(mirror)
+        except (ValueError, OverflowError, RecursionError):
             raise Tampered(f"{self._place.name} is damaged") from None
-        if not equal(mac, self._mac(mirror)):
+        if any(len(vault_id) != VAULT_ID_BYTES for vault_id in remembered):
+            raise Tampered(f"{self._place.name} is damaged")
+        if not equal(mac, expected):
             raise Tampered(f"{self._place.name} was changed, or belongs to another home")
         self._at = mirror.at
         return remembered
