@@ -29,7 +29,7 @@ def _database() -> bytes:
     made = SqliteLogStore(path)
     source, _, _ = vaults.sealed_vault(vaults.encoded(EVENTS[:3]))
     rows = [SealedEvent(row.item_tag, row.sealed or b"", row.digest) for row in source.read(KEYS.vault_id)]
-    made.append(KEYS.vault_id, 0, rows)
+    made.append(KEYS.vault_id, 0, rows, epoch=KEYS.epoch)
     vaults.put_snapshot(made, 3, b"x" * 900)
     made.close()
     return _checkpointed(path)
@@ -158,7 +158,7 @@ def _read(path: Path, *, genuine: bool) -> None:
         require(not (genuine and isinstance(vault, Refused)), "an unchanged vault opens")
         attempt(lambda: [len(row.digest) for row in store.fetch(KEYS.vault_id, [1, 2, 9])], StoreError, Tampered)
         attempt(lambda: store.drop_snapshots(KEYS.vault_id), StoreError)
-        attempt(lambda: store.drop(KEYS.vault_id), StoreError)
+        attempt(lambda: store.drop(KEYS.vault_id, epoch=KEYS.epoch), StoreError)
     finally:
         attempt(store.close, StoreError)
 

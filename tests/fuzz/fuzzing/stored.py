@@ -22,6 +22,7 @@ from tacita.hazmat import SecretKey, SigningKey, committed_seal
 from tacita.keys._local import LocalProvider, decode_root
 from tacita.keys.passphrase import open_passphrase
 from tacita.sealed import Anchor, RingEntry
+from tacita.stores.anchor_file import FilePlace
 from tacita.stores.memory import MemoryLogStore
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.testing.embedder import HashEmbedder
@@ -110,7 +111,7 @@ def mirror(value: Any) -> None:
     ring = MemoryKeyRing()
     ring.create(RingEntry(KEYS.vault_id, 1, "p", b"w", b"l", Anchor(3, b"c" * 32)))
     path = FOLDER / "anchors.json"
-    kept = AnchorMirror(path, _MIRROR_KEY)
+    kept = AnchorMirror(FilePlace(path), _MIRROR_KEY)
     if isinstance(value, bytes):
         path.write_bytes(value)
     else:

@@ -33,7 +33,7 @@ def sealed_vault(bodies: Sequence[bytes]) -> tuple[MemoryLogStore, MemoryKeyRing
 
 def opened(store: MemoryLogStore, ring: MemoryKeyRing, anchor: Anchor) -> Vault:
     """The vault of a store, as the engine opens it."""
-    return OpenVault(store, ring, KEYS, anchor, INDEX)
+    return OpenVault(store, ring, (KEYS, anchor), INDEX, lambda: (KEYS, anchor))
 
 
 def put_snapshot(store: MemoryLogStore, upto_seq: int, plaintext: bytes, size: int = 1 << 20) -> None:
@@ -87,6 +87,8 @@ EVENTS: Final[tuple[dict[str, Any], ...]] = (
     event("consent", models=True),
     event("restricted", kind="freeze", on=True, reason="law"),
     event("restricted", kind="freeze", on=False),
+    event("rekeyed", version=2, seq=12, chain=b"c" * 32, content_key=b"k" * 32),
+    event("isolated", lost=[]),
     event("deleted", id=ID[2], purged=[]),
     event("audited", entries=[{"at": 1, "actor": "a", "operation": "read", "outcome": "ok", "vault": b"v" * 32}]),
 )
