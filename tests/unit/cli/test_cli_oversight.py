@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tacita import Memory
+from tacita.testing.tampering import editable
+
 COMMAND = Path(sys.executable).with_name("tacita")
 
 
@@ -14,12 +17,13 @@ class Terminal:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def __call__(self, *words: str, code: int = 0) -> str:
+    def __call__(self, *words: str, code: int = 0, said: bool = False) -> str:
+        """What was printed; of a command that fails what it says of it, unless `said` asks for what it printed."""
         done = subprocess.run(
             [COMMAND, "--home", str(self.home), "--embedder", "none", *words], capture_output=True, text=True
         )
         assert done.returncode == code, done.stderr
-        return done.stdout if code == 0 else done.stderr
+        return done.stdout if code == 0 or said else done.stderr
 
 
 @pytest.fixture
@@ -56,3 +60,40 @@ def test_a_day_of_somebody_who_answers_for_a_home(tacita: Terminal, tmp_path: Pa
     assert {"added", "search", "purge"} <= {line["operation"] for line in lines}
     assert "penicillin" not in str(lines)
     assert json.loads(tacita("audit", "verify", "--json"))["ok"] is True
+
+
+def test_copies_keys_and_damage(tacita: Terminal, tmp_path: Path) -> None:
+    for text in ("one", "two", "three"):
+        tacita("add", text, "-u", "ana")
+    tacita("add", "other", "-u", "rui")
+    copy = tmp_path / "copy.db"
+    assert "make one first" in tacita("backup", "data", str(copy), "--update", code=2)
+    assert json.loads(tacita("backup", "data", str(copy), "--json"))["written"] == 3
+    tacita("add", "four", "-u", "ana")
+    updated = json.loads(tacita("backup", "data", str(copy), "--update", "--json"))
+    assert (updated["written"], updated["unchanged"], updated["dropped"]) == (2, 1, 0)
+
+    rotated = json.loads(tacita("rotate", "--deep", "--json"))
+    assert (rotated["resealed"], rotated["rewrapped"], rotated["left"]) == (3, 0, 0)
+    assert json.loads(tacita("verify", "--deep", "--json"))["ok"] is True
+
+    with Memory(tacita.home, embedder="none") as memory:
+        ana = memory._engine.keys.vault_id("default", "user", "ana")
+    db = editable(tacita.home / "data" / "log.db")
+    (number,) = db.execute("SELECT no FROM vaults WHERE vault_id = ?", (ana,)).fetchone()
+    db.execute("UPDATE log SET sealed = zeroblob(length(sealed)) WHERE key = ?", (number << 32 | 2,))
+    db.commit()
+    db.close()
+    assert "seq 2" in tacita("list", "-u", "ana", code=13)
+    assert "other" in tacita("list", "-u", "rui")
+    assert "seq 2" in tacita("verify", code=13, said=True)
+    assert "seq 2" in tacita("repair", code=13, said=True)
+    planned = json.loads(tacita("isolate", "-u", "ana", "--dry-run", "--json"))
+    assert (planned["done"], planned["lost"]) == (False, [2])
+    assert "--yes" in tacita("isolate", "-u", "ana", code=2)
+    assert json.loads(tacita("isolate", "-u", "ana", "--yes", "--json"))["done"] is True
+    assert json.loads(tacita("verify", "--deep", "--json"))["isolated"] == 1
+    assert json.loads(tacita("repair", "--json"))["ok"] is True
+    assert "nothing in this vault is damaged" in tacita("isolate", "-u", "ana", "--yes", code=2)
+    left = {item["text"] for item in json.loads(tacita("list", "-u", "ana", "--json"))["items"]}
+    assert left == {"one", "three", "four"}
