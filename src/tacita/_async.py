@@ -470,6 +470,14 @@ class AsyncMemory:
         """Every audit entry of this tenant, writes included, in order of time: who, what, when, why, how many."""
         return self._stream(self._memory.audit)
 
+    async def audit_checkpoint(self) -> Proof:
+        """How far this tenant's audit log has come, signed: keep it where nobody who can change the home can change it."""
+        return await self._run(self._memory.audit_checkpoint)
+
+    async def verify_checkpoint(self, proof: Proof | Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint says, if the audit log still begins with the entries that it speaks of."""
+        return await self._run(self._memory.verify_checkpoint, proof)
+
     async def search(
         self,
         query: str,

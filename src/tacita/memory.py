@@ -18,6 +18,7 @@ from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import AccessDenied, ConfigError, InvalidInput
 from tacita.flows import (
     archive,
+    checkpoints,
     forget,
     inspect,
     isolation,
@@ -670,6 +671,26 @@ class Memory:
         """
         self._whole_home()
         return inspect.audit_trail(self._engine, self._principal)
+
+    def audit_checkpoint(self) -> Proof:
+        """How far this tenant's audit log has come, signed: keep it where nobody who can change the home can change it.
+
+        Needs the admin permission. Raises Tampered when the log is not genuine.
+        """
+        self._whole_home()
+        return checkpoints.issue(self._engine)
+
+    def verify_checkpoint(self, proof: Proof | Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint says, if the audit log still begins with the entries that it speaks of.
+
+        Needs the admin permission.
+
+        Raises:
+            InvalidInput: it is no checkpoint.
+            Tampered: it was changed or signed with another key, or entries were left out or changed since.
+        """
+        self._whole_home()
+        return checkpoints.verify(self._engine, proof)
 
     # ------------------------------------------------------------------ reading
 

@@ -30,20 +30,23 @@ def issue(
     if any(after.values()):
         left = ", ".join(f"{count} {place}" for place, count in after.items() if count)
         raise StoreError(f"vault {vault_id.hex()[:12]}: after deleting there are still {left}; delete again")
-    payload = msgspec.json.encode(
-        {
-            "tacita_receipt": 1,
-            "kind": kind,
-            "vault": vault_id.hex(),
-            "ids": list(ids),
-            "before": dict(before),
-            "after": dict(after),
-            "at": moment(at).isoformat(),
-            "key": engine.keys.receipts.public.hex(),
-        },
-        order="sorted",
-    )
-    return Proof(payload=payload.decode(), signature=engine.keys.receipts.sign(_DOMAIN + payload).hex())
+    facts = {
+        "tacita_receipt": 1,
+        "kind": kind,
+        "vault": vault_id.hex(),
+        "ids": list(ids),
+        "before": dict(before),
+        "after": dict(after),
+        "at": moment(at).isoformat(),
+        "key": engine.keys.receipts.public.hex(),
+    }
+    return signed(engine, _DOMAIN, facts)
+
+
+def signed(engine: Engine, domain: bytes, facts: Mapping[str, Any]) -> Proof:
+    """Facts with the home's signature, which in another domain is none."""
+    payload = msgspec.json.encode(facts, order="sorted")
+    return Proof(payload=payload.decode(), signature=engine.keys.receipts.sign(domain + payload).hex())
 
 
 def verify(proof: Proof | Mapping[str, Any], key: bytes) -> dict[str, Any]:
@@ -51,13 +54,18 @@ def verify(proof: Proof | Mapping[str, Any], key: bytes) -> dict[str, Any]:
 
     Raises InvalidInput for what is no receipt, Tampered for one that was changed or signed with another key.
     """
+    return checked(proof, key, _DOMAIN, "receipt")
+
+
+def checked(proof: Proof | Mapping[str, Any], key: bytes, domain: bytes, kind: str) -> dict[str, Any]:
+    """The facts of a signed `receipt` or `checkpoint`. Raises as `verify`."""
     try:
-        checked = proof if isinstance(proof, Proof) else msgspec.convert(dict(proof), Proof)
-        signature, facts = bytes.fromhex(checked.signature), checked.facts
-    except (msgspec.MsgspecError, ValueError, TypeError):
-        raise InvalidInput("this is no receipt: it has a payload and a signature") from None
-    if facts.get("tacita_receipt") != 1:
-        raise InvalidInput("this is no receipt of a known version")
-    if not signed_by(key, signature, _DOMAIN + checked.payload.encode()):
-        raise Tampered("this receipt was changed, or was not signed with this key")
+        found = proof if isinstance(proof, Proof) else msgspec.convert(dict(proof), Proof)
+        signature, facts = bytes.fromhex(found.signature), found.facts
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        raise InvalidInput(f"this is no {kind}: it has a payload and a signature") from None
+    if facts.get(f"tacita_{kind}") != 1:
+        raise InvalidInput(f"this is no {kind} of a known version")
+    if not signed_by(key, signature, domain + found.payload.encode()):
+        raise Tampered(f"this {kind} was changed, or was not signed with this key")
     return facts

@@ -155,7 +155,7 @@ def _json(path: Path, kind: type = dict) -> Any:
         return kind()
     try:
         content = json.loads(_bytes(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, kind):
         raise ConfigError(f"{path} is not what a sentence-transformers model has there")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -275,11 +275,27 @@ def audit_export() -> None:
 
 
 @audit_app.command("verify")
-def audit_verify(as_json: Json = False) -> None:
+def audit_verify(
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="What `audit checkpoint` printed: also check that the log goes on from there.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Follow the chain of the audit log from its first entry. Ends with code 13 when it was tampered with."""
+    given = None if checkpoint is None else _json_file(checkpoint)
     with opened_memory(embedder="none") as memory:
+        since = {} if given is None else {"checkpoint": memory.verify_checkpoint(given)["entries"]}
         count = sum(1 for _ in stream(memory, "audit", {}))
-    show(Response("audit_verify", {"entries": count, "ok": True}), as_json=as_json or options.json, console=console())
+    found = {"entries": count, **since, "ok": True}
+    show(Response("audit_verify", found), as_json=as_json or options.json, console=console())
+
+
+@audit_app.command("checkpoint")
+def audit_checkpoint() -> None:
+    """Print how far the audit log has come, signed, as JSON. Keep it elsewhere."""
+    with opened_memory(embedder="none") as memory:
+        proof = memory.audit_checkpoint()
+    show(Response("checkpoint", proof.to_dict()), as_json=True, console=console())
 
 
 @receipt_app.command("key")
@@ -297,12 +313,7 @@ def receipt_verify(
     as_json: Json = False,
 ) -> None:
     """Check a receipt's signature. Ends with code 13 when it was changed or signed by somebody else."""
-    try:
-        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise InvalidInput("this file cannot be read as JSON") from None
-    if not isinstance(found, dict):
-        raise InvalidInput("this is no receipt")
+    found = _json_file(file)
     proof = found.get("proof", found)
     if key is None:
         with opened_memory(embedder="none") as memory:
@@ -312,6 +323,16 @@ def receipt_verify(
 
         facts = verify(proof, _public(key))
     show(Response("receipt", facts), as_json=as_json or options.json, console=console())
+
+
+def _json_file(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise InvalidInput("this file cannot be read as JSON") from None
+    if not isinstance(found, dict):
+        raise InvalidInput("this file holds no JSON object")
+    return found
 
 
 def _public(key: str) -> bytes:

@@ -90,7 +90,7 @@ def json_object(option: str, value: str | None) -> dict[str, Any] | None:
         return None
     try:
         parsed = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
         raise InvalidInput(f"{option} takes a JSON object")

@@ -60,6 +60,11 @@ def test_a_day_of_somebody_who_answers_for_a_home(tacita: Terminal, tmp_path: Pa
     assert {"added", "search", "purge"} <= {line["operation"] for line in lines}
     assert "penicillin" not in str(lines)
     assert json.loads(tacita("audit", "verify", "--json"))["ok"] is True
+    checkpoint = tmp_path / "checkpoint.json"
+    checkpoint.write_text(tacita("audit", "checkpoint"))
+    assert json.loads(tacita("audit", "verify", "--checkpoint", str(checkpoint), "--json"))["checkpoint"] > 3
+    checkpoint.write_text("[" * 200_000)
+    assert "JSON" in tacita("audit", "verify", "--checkpoint", str(checkpoint), code=2)
 
 
 def test_copies_keys_and_damage(tacita: Terminal, tmp_path: Path) -> None:
