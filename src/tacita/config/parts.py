@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
 from tacita.config.egress import manifest
 from tacita.config.providers import build_embedder, build_file, build_keys, build_model, build_reranker, build_vision
-from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
+from tacita.config.reading import parts_of, read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
@@ -146,7 +145,8 @@ def open_telemetry(parts: Parts, installation: str, *, preview: bool = False) ->
     if chosen.kind == "otel":
         sink: OpenTelemetry | PostHog = OpenTelemetry()
     else:
-        scheme, host = urlsplit(chosen.endpoint or "").scheme, urlsplit(chosen.endpoint or "").hostname
+        address = parts_of("telemetry.endpoint", chosen.endpoint or "")
+        scheme, host = address.scheme, address.hostname
         local = scheme == "http" and host in ("127.0.0.1", "::1", "localhost")
         if not preview and not (host and (scheme == "https" or local)):
             raise ConfigError('telemetry needs telemetry.endpoint = "https://HOST"; there is no default')
