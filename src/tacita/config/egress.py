@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from tacita import registry
 from tacita.config.providers import build_embedder, build_model, build_reranker, build_vision
+from tacita.config.reading import parts_of
 from tacita.config.settings import Settings
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 
@@ -55,10 +55,10 @@ def manifest(
         asked = "requests for pictures that messages name"
         entries += [_entry("images", "https", host, asked, "no content, no ids") for host in pictures.hosts]
     if settings.anchors is not None and registry.split(settings.anchors)[0] in ("https", "http"):
-        host = urlsplit(settings.anchors).netloc
+        host = parts_of("anchors", settings.anchors).netloc
         entries.append(_entry("anchors", "https", host, "keyed pseudonyms of vaults, numbers", "no content, no ids"))
     if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
-        host = urlsplit(settings.telemetry.endpoint).netloc
+        host = parts_of("telemetry.endpoint", settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))
     return entries
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
 from tacita._process import leave_no_core_file
@@ -20,7 +19,7 @@ from tacita.config.providers import (
     build_store,
     build_vision,
 )
-from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
+from tacita.config.reading import parts_of, read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
@@ -159,7 +158,8 @@ def open_telemetry(parts: Parts, installation: str, *, preview: bool = False) ->
     if chosen.kind == "otel":
         sink: OpenTelemetry | PostHog = OpenTelemetry()
     else:
-        scheme, host = urlsplit(chosen.endpoint or "").scheme, urlsplit(chosen.endpoint or "").hostname
+        address = parts_of("telemetry.endpoint", chosen.endpoint or "")
+        scheme, host = address.scheme, address.hostname
         local = scheme == "http" and host in ("127.0.0.1", "::1", "localhost")
         if not preview and not (host and (scheme == "https" or local)):
             raise ConfigError('telemetry needs telemetry.endpoint = "https://HOST"; there is no default')

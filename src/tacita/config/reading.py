@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from tacita import _home, registry
 from tacita.credentials import Credential
@@ -128,6 +128,17 @@ def read_reference(reference: str, *, whole: bool = False) -> str:
     if not value:
         raise ConfigError(f"the secret behind {scheme}:{rest} is empty or not set")
     return value
+
+
+def parts_of(name: str, url: str) -> SplitResult:
+    """The parts of a setting's address. Raises ConfigError for one that cannot be read."""
+    try:
+        parts = urlsplit(url)
+        # A port that is none raises only when it is asked for.
+        _ = parts.port
+    except ValueError:
+        raise ConfigError(f"{name} is no address that can be read") from None
+    return parts
 
 
 def telemetry_off() -> bool:

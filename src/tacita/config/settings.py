@@ -177,9 +177,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             values["home"], origins["home"] = os.fspath(home), "argument"
         if "home" not in values:
             values["home"] = str(platformdirs.user_data_path("tacita"))
-        refuse_literal_secrets(values)
-        values["home"] = _absolute(values["home"])
         try:
+            refuse_literal_secrets(values)
+            values["home"] = _absolute(values["home"])
             return msgspec.convert({**values, "origins": origins}, cls, dec_hook=_decode)
         except msgspec.ValidationError as error:
             raise ConfigError(f"config: {without_values(error)}") from None
@@ -288,4 +288,4 @@ def _listed(types: Mapping[str, str]) -> str:
 def _decode(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError
+    raise ValueError("a path is a string")

@@ -40,7 +40,9 @@ def _parse_message(number: int, entry: object, shared: Metadata, timestamp: date
             raise InvalidInput(where + "content is empty")
         check_text(entry.text, where)
         metadata = parse_metadata({**shared, **entry.metadata}, where)
-        return msgspec.structs.replace(entry, metadata=metadata, timestamp=entry.timestamp or timestamp)
+        attachments = tuple(parse_metadata(part, where + "content part: ") for part in entry.attachments)
+        moment = entry.timestamp or timestamp
+        return msgspec.structs.replace(entry, metadata=metadata, attachments=attachments, timestamp=moment)
     if isinstance(entry, str):
         entry = {"role": "user", "content": entry}
     if not isinstance(entry, Mapping):

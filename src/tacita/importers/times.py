@@ -42,9 +42,9 @@ def parse_time(text: str) -> datetime | None:
 
 def from_epoch(seconds: float) -> datetime | None:
     """The moment so many seconds (or milliseconds, told by their size) after 1970 began, or None if out of range."""
-    if abs(seconds) >= _MILLISECONDS_FROM:
-        seconds /= 1000
     try:
+        if abs(seconds) >= _MILLISECONDS_FROM:
+            seconds /= 1000
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None

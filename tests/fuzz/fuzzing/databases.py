@@ -80,7 +80,8 @@ def ring_rows(value: Any) -> None:
         if not isinstance(keys, Refused) and not isinstance(entries, Refused):
             for entry in entries:
                 attempt(lambda entry=entry: keys.whose(entry), Tampered)  # type: ignore[misc]
-                attempt(lambda entry=entry: keys.find("t", entry.vault_id), CryptoError)  # type: ignore[misc]
+                # The message names the key provider, as the row says it.
+                attempt(lambda entry=entry: keys.find("t", entry.vault_id), CryptoError, quotes_marker=True)  # type: ignore[misc]
         anchor = Anchor(3, b"c" * 32)
         attempt(lambda: ring.advance(keys_id(), anchor), StoreError, CryptoError)
         attempt(lambda: ring.shred(keys_id()), StoreError)

@@ -124,6 +124,8 @@ def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
 def _check_url(scheme: str, url: str, *, insecure: bool) -> None:
     try:
         parts = urlsplit(url)
+        # Read here, because a port that is none raises only when it is asked for.
+        _ = parts.port
     except ValueError:
         raise ConfigError(f"model {scheme}: its address cannot be read") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
