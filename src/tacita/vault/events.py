@@ -21,6 +21,7 @@ ItemId = Annotated[bytes, Meta(min_length=ITEM_ID_BYTES, max_length=ITEM_ID_BYTE
 Moment = Annotated[int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999)]
 """Microseconds since 1970, in the years 1 to 9999."""
 Count = Annotated[int, Meta(ge=0)]
+Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
 
 # gc=False: events are trees of plain values and never part of a cycle, and a bulk add makes thousands of them.
@@ -174,19 +175,19 @@ class Restricted(_Event, frozen=True, kw_only=True, tag="restricted"):
 class Rekeyed(_Event, frozen=True, kw_only=True, tag="rekeyed"):
     """Everything before was sealed anew under another vault key. The first event that only the new key has ever sealed."""
 
-    version: int
+    version: Count
     """Of the new key."""
-    seq: int
+    seq: Count
     """Where the log ended that was sealed anew, and its last chain value."""
-    chain: bytes
-    content_key: bytes
+    chain: Digest
+    content_key: Digest
     """Under which the tags of content in this vault's events are."""
 
 
 class Isolated(_Event, frozen=True, kw_only=True, tag="isolated"):
     """The operator gave up events that could not be read any more, so that the rest of the vault can be used again."""
 
-    lost: tuple[int, ...]
+    lost: tuple[Count, ...]
     """Their sequence numbers. No later event is about one of them."""
 
 
