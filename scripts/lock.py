@@ -46,4 +46,5 @@ if __name__ == "__main__":
     # The larger set first: what it needs of a shared package (boto3 of python-dateutil) the smaller one can live with.
     resolve("dev.txt", *project, "--group", "dev")
     resolve("run.txt", *project, "--constraint", "requirements/dev.txt")
+    resolve("lint.txt", "--group", "lint")
     resolve("model.txt", "-", "--no-deps")

@@ -46,7 +46,7 @@ def main() -> None:
     interfaces = sorted(name for _, name in socket.if_nameindex())
     if interfaces != ["lo"]:
         sys.exit(f"there are other interfaces than loopback: {interfaces}")
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  that is what it is for
+    os.execvp(sys.argv[1], sys.argv[1:])  # nosec B606  # noqa: S606  that is what it is for
 
 
 if __name__ == "__main__":

@@ -455,7 +455,7 @@ class AsyncMemory:
         await self._run(self._memory.backup_keys, folder)
 
     async def remember_anchors(self) -> None:
-        """Write how far every vault has come to the file that the setting `anchors` names. Closing does it as well."""
+        """Write how far every vault has come to the place that the setting `anchors` names. Closing does it as well."""
         await self._run(self._memory.remember_anchors)
 
     async def receipt_key(self) -> str:

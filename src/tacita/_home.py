@@ -48,6 +48,7 @@ def prepare(home: Path) -> None:
         if not folder.exists() and not folder.is_symlink():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
+            _sync(folder.parent)
         status = os.lstat(folder)
         # The keys folder may well be a mount or a link to another disk: moving it there is what the docs advise.
         if folder.name != "keys" and not stat.S_ISDIR(status.st_mode):
@@ -139,6 +140,8 @@ def _make_root(home: Path) -> str:
         except KeyProviderError as error:
             log.warning("tacita: the OS keyring does not work (%s)", error)
     path = home / "keys" / "root.key"
+    # The caller knows that there is neither data nor a record, so nothing was ever sealed under what is not there.
+    key_file.remove_unwritten(path)
     if not path.exists():
         key_file.create(path)
     log.warning(
@@ -162,9 +165,12 @@ def _read(home: Path) -> _Record | None:
         raw = (home / _RECORD).read_bytes()
     except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        # ValueError: a path that the file system cannot even be asked for.
+        raise ConfigError(f"{home / _RECORD} cannot be read: {getattr(error, 'strerror', 'no path')}") from None
     try:
         record = msgspec.json.decode(raw, type=_Record)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{home / _RECORD} is damaged; bring it back from a backup") from None
     if record.format != 1:
         raise ConfigError(f"{home / _RECORD} was written by a newer version")
@@ -179,6 +185,16 @@ def _write(home: Path, record: _Record) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, home / _RECORD)
+    # Else a power failure may keep the data and take the record of its key.
+    _sync(home)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def copy_record(home: Path, folder: Path) -> None:

@@ -134,7 +134,7 @@ class Memory:
                 renew_after=chosen.extraction.renew_after,
                 retention=chosen.retained(),
                 audit_at_once=chosen.audit == "always",
-                anchors=chosen.anchors,
+                anchors=self._parts.anchors,
                 detectors=own,
                 reranker=self._parts.reranker,
                 clock=clock,
@@ -631,17 +631,17 @@ class Memory:
         self._parts.copy_keys(Path(folder))
 
     def remember_anchors(self) -> None:
-        """Write how far every vault has come to the file that the setting `anchors` names. Closing does it as well.
+        """Write how far every vault has come to the place that the setting `anchors` names. Closing does it as well.
 
         Needs the admin permission.
 
         Raises:
-            InvalidInput: the settings name no file.
+            InvalidInput: the settings name none.
             StoreError: it cannot be written.
         """
         self._whole_home()
         if self._engine.mirror is None:
-            raise InvalidInput('there is no file to remember anchors in: set anchors = "PATH", on another medium')
+            raise InvalidInput('there is no place to remember anchors in: set anchors = "PATH" or an address')
         self._engine.mirror.write(self._engine.keys.ring, self._engine.clock())
 
     def receipt_key(self) -> str:

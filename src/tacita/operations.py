@@ -17,6 +17,7 @@ from tacita import errors
 from tacita.access.principal import Permission
 from tacita.errors import InvalidInput, TacitaError
 from tacita.memory import Memory
+from tacita.tracebacks import without_values
 
 
 @final
@@ -225,9 +226,11 @@ def _run(memory: Memory, name: str, payload: Mapping[str, Any]) -> Any:
     try:
         request = msgspec.convert(dict(payload), operation.request)
     except msgspec.ValidationError as error:
-        # msgspec names the field and the types. An unknown field's name is the caller's own and stays out of it.
-        words = str(error)
+        # An unknown field's name is the caller's own and stays out of it.
+        words = without_values(error)
         raise InvalidInput(f"{name}: " + ("unknown field" if "unknown field" in words else words)) from None
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{name}: a field holds lone surrogates, which no encoding can keep") from None
     arguments = {field: getattr(request, field) for field in request.__struct_fields__}
     return operation.run(memory, arguments)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials"]
+Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials", "anchors"]
 
 _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
@@ -44,6 +44,10 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
     "rerankers": {
         "cross-encoder": "tacita.models.cross_encoder:open_cross_encoder",
         "rerank": "tacita.models.remote.rerank:open_reranker",
+    },
+    "anchors": {
+        "file": "tacita.stores.anchor_file:FilePlace",
+        **dict.fromkeys(("https", "http"), "tacita.stores.anchor_http:HttpPlace"),
     },
     "pictures": {"https": "tacita.models.pictures:AllowedHosts"},
     "credentials": {"keyring": "tacita.keys.oskeyring:read_credential"},

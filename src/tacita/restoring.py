@@ -120,9 +120,9 @@ def _record(settings: Settings, report: RestoreReport) -> None:
         audit = AuditLog(parts.store, keys, settings.tenant, system_clock)
         audit.record("local", "restore", "rolled back" if report.rolled_back else "ok", items=report.rolled_back)
         audit.close()
-        if settings.anchors is not None:
+        if parts.anchors is not None:
             # What was accepted is accepted there as well.
-            AnchorMirror(settings.anchors, keys.anchors).write(parts.ring, system_clock())
+            AnchorMirror(parts.anchors, keys.anchors).write(parts.ring, system_clock())
     finally:
         parts.close()
 

@@ -56,6 +56,13 @@ class SealedRow:
         return f"<SealedRow seq={self.seq} {'purged' if self.sealed is None else len(self.sealed)} bytes>"
 
 
+def moved(row: SealedRow) -> SealedEvent | PurgedEvent:
+    """A row of one store on its way into another one, as it is."""
+    if row.sealed is None:
+        return PurgedEvent(row.item_tag, row.digest)
+    return SealedEvent(row.item_tag, row.sealed, row.digest)
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class SealedPart:

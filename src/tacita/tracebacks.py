@@ -8,14 +8,22 @@ that is not one of ours is a defect and keeps its frames.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any, TypeVar
 
 from tacita.errors import TacitaError
 
+_QUOTED = re.compile(r"(Invalid enum value) .*?( - at `[^`]*`(?: in `[^`]*`)?)?\Z", re.DOTALL)
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
+
+
+def without_values(error: Exception) -> str:
+    """What msgspec says of a value that is not as it must be: the path and the types, and not the value, which it quotes."""
+    return _QUOTED.sub(r"\1\2", str(error))
 
 
 def bare_errors(cls: C) -> C:

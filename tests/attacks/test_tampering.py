@@ -184,17 +184,21 @@ def put_back(database: Path, old: Path) -> None:
     database.chmod(0o600)
 
 
-def test_old_copy_of_the_data_is_a_rollback(opened: OPEN, database: Path, planted: str, tmp_path: Path) -> None:
+def test_old_copy_of_the_data_is_a_rollback(
+    opened: OPEN, home: Path, database: Path, planted: str, tmp_path: Path
+) -> None:
     copy(database, tmp_path / "old.db")
     memory = opened()
     memory.add("alice took it back", user_id="alice")
     memory.close()
     put_back(database, tmp_path / "old.db")
-    again = opened()
+    again = Memory(home, embedder="none")
     with pytest.raises(Tampered, match=f"vault {planted} seq 7: rolled back"):
         again.get_all(user_id="alice")
     assert again.get_all(user_id="bob").total == 2
     assert (planted, 7) in [(one.vault, one.seq) for one in again.verify().problems]
+    with pytest.raises(Tampered, match="audit log"):
+        again.close()
 
 
 def test_rollback_under_an_open_vault(opened: OPEN, database: Path, planted: str) -> None:

@@ -148,7 +148,7 @@ def clean_id(field: str, value: object) -> str:
 def _clean_ids(ids: Mapping[str, str | None]) -> dict[str, str]:
     unknown = set(ids) - set(_KINDS)
     if unknown:
-        raise InvalidInput(f"unknown id {sorted(unknown)[0]!r}: use {', '.join(_KINDS)}")
+        raise InvalidInput(f"unknown ids ({len(unknown)}): use {', '.join(_KINDS)}")
     return {field: clean_id(field, ids[field]) for _, field in ID_FIELDS if ids.get(field) is not None}
 
 

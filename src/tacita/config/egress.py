@@ -54,6 +54,9 @@ def manifest(
     if pictures is not None:
         asked = "requests for pictures that messages name"
         entries += [_entry("images", "https", host, asked, "no content, no ids") for host in pictures.hosts]
+    if settings.anchors is not None and registry.split(settings.anchors)[0] in ("https", "http"):
+        host = urlsplit(settings.anchors).netloc
+        entries.append(_entry("anchors", "https", host, "keyed pseudonyms of vaults, numbers", "no content, no ids"))
     if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
         host = urlsplit(settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))

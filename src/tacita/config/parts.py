@@ -9,13 +9,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tacita import __version__, _home, registry
+from tacita._process import leave_no_core_file
 from tacita.config.egress import manifest
-from tacita.config.providers import build_embedder, build_keys, build_model, build_reranker, build_store, build_vision
+from tacita.config.providers import (
+    build_anchors,
+    build_embedder,
+    build_keys,
+    build_model,
+    build_reranker,
+    build_store,
+    build_vision,
+)
 from tacita.config.reading import read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
-from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
+from tacita.ports.keys import AnchorPlace, KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
@@ -34,6 +43,7 @@ class Parts:
     reranker: Reranker | RemoteReranker | LanguageModel | None = None
     vision: LanguageModel | None = None
     pictures: PictureSource | None = None
+    anchors: AnchorPlace | None = None
     owned: tuple[Callable[[], None], ...] = field(default=())
 
     def close(self) -> None:
@@ -91,6 +101,8 @@ def build(
     Raises ConfigError, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
     """
     owned: list[Callable[[], None]] = []
+    if not settings.core_dumps:
+        leave_no_core_file()
     uris = (("store", store), ("ring", ring), ("keys", keys), ("embedder", embedder), ("model", model))
     for name, given in uris:
         if isinstance(given, str):
@@ -122,6 +134,7 @@ def build(
             opened_model,
             opened_reranker,
             *build_vision(settings, opened_model, owned),
+            build_anchors(settings),
             tuple(reversed(owned)),
         )
         self_test(parts)

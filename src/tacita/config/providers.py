@@ -11,7 +11,7 @@ from tacita import _home, registry
 from tacita.config.reading import read_reference, secrets_of
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError
-from tacita.ports.keys import KeyProvider
+from tacita.ports.keys import AnchorPlace, KeyProvider
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.vault.succession import Succession
 
@@ -33,6 +33,18 @@ def build_store(
         opened = factory(uri, secrets_of(uri))
     owned.append(opened.close)
     return opened
+
+
+def build_anchors(settings: Settings) -> AnchorPlace | None:
+    """Where anchors are remembered outside the home, if anywhere."""
+    if settings.anchors is None:
+        return None
+    scheme = registry.split(settings.anchors)[0]
+    if scheme in ("https", "http"):
+        place: AnchorPlace = registry.lookup("anchors", scheme)(settings.anchors, secrets_of(settings.anchors))
+    else:
+        place = registry.lookup("anchors", "file")(Path(settings.anchors).expanduser())
+    return place
 
 
 def build_embedder(

@@ -21,6 +21,7 @@ from tacita.errors import ConfigError
 from tacita.pipeline.prompt import Guidance
 from tacita.privacy.disclose import Terms
 from tacita.privacy.policy import PROFILES, Action, Policy
+from tacita.tracebacks import without_values
 
 DEFAULT_EMBEDDER = "local:minilm"
 
@@ -136,11 +137,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """For how long items of a kind are kept after they were last changed: `"90d"`, `"36h"`, `"2y"`. Then they go, with
     all that was made of them."""
     telemetry: TelemetrySettings = TelemetrySettings()
-    anchors: Path | None = None
-    """A file on another medium that remembers how far each vault had come, so that data and key ring cannot go back in
-    time together unnoticed. Written at `close` and by `tacita anchors`."""
+    anchors: str | None = None
+    """A file on another medium, or `https://HOST/PATH?token=env:NAME`, that remembers how far each vault had come, so that
+    data and key ring cannot go back in time together unnoticed. Written at `close` and by `tacita anchors`."""
     audit: Literal["batched", "always"] = "batched"
     """When an audit entry is on disk: at most 0.1 s after a read, or before the read returns. Disclosures always wait."""
+    core_dumps: bool = False
+    """Whether a crash of the process may leave a core file, which holds what vaults were open. If not, the soft limit of their
+    size is set to 0 when a memory is opened."""
     cache_bytes: int = 1 << 30
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
@@ -163,7 +167,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         config = config if config is not None else os.environ.get(_CONFIG_VARIABLE) or None
         if config is not None:
             described, source = read_config(config, [name for name in cls.__struct_fields__ if name != "origins"])
-            described = expanded(described, "")
+            try:
+                described = expanded(described, "")
+            except RecursionError:
+                raise ConfigError(f"the settings in {source} are nested too deeply") from None
             values.update(described)
             origins.update(dict.fromkeys(described, source))
         if home is not None:
@@ -171,12 +178,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if "home" not in values:
             values["home"] = str(platformdirs.user_data_path("tacita"))
         refuse_literal_secrets(values)
-        values["home"] = str(Path(values["home"]).expanduser().absolute())
+        values["home"] = _absolute(values["home"])
         try:
             return msgspec.convert({**values, "origins": origins}, cls, dec_hook=_decode)
         except msgspec.ValidationError as error:
-            # msgspec names the path and the types, not the value.
-            raise ConfigError(f"config: {error}") from None
+            raise ConfigError(f"config: {without_values(error)}") from None
+        except UnicodeEncodeError:
+            raise ConfigError("config: a setting holds lone surrogates, which no encoding can keep") from None
 
     @property
     def guard_profile(self) -> str:
@@ -203,7 +211,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         found = {}
         for kind, said in self.retention.items():
             amount, unit = said[:-1], said[-1:]
-            if not amount.isascii() or not amount.isdigit() or unit not in _SECONDS or int(amount) < 1:
+            # Nine digits of years are for ever; of more, Python would not even make a number.
+            if (
+                not (amount.isascii() and amount.isdigit() and len(amount) < 10)
+                or unit not in _SECONDS
+                or int(amount) < 1
+            ):
                 raise ConfigError(f'retention.{kind} is a number and h, d, w or y, such as "90d"')
             found[str(kind)] = int(amount) * _SECONDS[unit] * 1_000_000
         return found
@@ -246,8 +259,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "retention": ", ".join(f"{kind}={said}" for kind, said in self.retention.items()) or "for ever",
             "telemetry.enabled": str(self.telemetry.enabled and not telemetry_off()).lower(),
             "telemetry.endpoint": self.telemetry.endpoint or "none",
-            "anchors": str(self.anchors or "none"),
+            "anchors": self.anchors or "none",
             "audit": self.audit,
+            "core_dumps": str(self.core_dumps).lower(),
             "cache_bytes": str(self.cache_bytes),
             "plugins.allow": ", ".join(self.plugins.allow),
         }
@@ -256,6 +270,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             name: {"value": value, "origin": self.origins.get(name.split(".")[0], recorded_origin.get(name, "default"))}
             for name, value in shown.items()
         }
+
+
+def _absolute(home: Any) -> str:
+    if not isinstance(home, str) or "\0" in home:
+        raise ConfigError("home is the path of a folder")
+    try:
+        return str(Path(home).expanduser().absolute())
+    except RuntimeError:
+        raise ConfigError("home begins with ~ and a user of whom this machine knows no folder") from None
 
 
 def _listed(types: Mapping[str, str]) -> str:

@@ -32,6 +32,7 @@ from tacita.vault.events import (
     ItemReleased,
     ItemSuperseded,
     ItemUpdated,
+    Moment,
     Rekeyed,
     decode,
 )
@@ -44,8 +45,8 @@ _HEAD: Final = struct.Struct(">4sB32sIII")
 """Magic, version, salt, KiB of memory, passes, lanes."""
 _MAGIC, _VERSION = b"TACX", 1
 _KIB, _PASSES, _LANES = 65_536, 3, 4
-_MOST_KIB, _MOST_PASSES, _MOST_LANES = 1 << 21, 16, 16
-"""What a file may ask of the machine that opens it."""
+_MOST_KIB, _MOST_PASSES, _MOST_LANES = 1 << 18, 16, 16
+"""What a file may ask of the machine that opens it: 256 MiB and a few seconds."""
 _LENGTH: Final = struct.Struct(">I")
 _FRAME: Final = 1 << 20
 _LARGEST: Final = 1 << 26
@@ -58,7 +59,7 @@ class _First(msgspec.Struct, forbid_unknown_fields=True):
 
     kind: str
     subject: str
-    at: int
+    at: Moment
     events: int
 
 
@@ -147,6 +148,7 @@ def _check_folds(events: Sequence[Event], scope: Scope) -> None:
             raise Tampered("this archive opens, but holds items of somebody else")
         state.apply(seq, event)
     state.check_explained()
+    state.settle()
 
 
 def _key(passphrase: str, head: bytes) -> SecretKey:
@@ -188,7 +190,7 @@ def _opened(path: Path, passphrase: str) -> tuple[_First, list[tuple[int, Event]
     try:
         first = msgspec.msgpack.decode(bodies[0], type=_First)
         events = [(seq, decode(body)) for frame in bodies[1:] for seq, body in _frames.decode(frame)]
-    except (msgspec.MsgspecError, IndexError):
+    except (ValueError, RecursionError, IndexError):
         raise Tampered("this archive opens, but is not of a known form") from None
     if len(events) != first.events or first.kind not in ("user", "agent", "app", "run"):
         raise Tampered("this archive opens, but does not hold what it says")

@@ -6,7 +6,6 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from tacita.errors import AccessDenied, Held, InvalidInput
 from tacita.items import Scope, Subject
 from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
 from tacita.ports.detectors import Detector
-from tacita.ports.keys import KeyProvider, KeyRing
+from tacita.ports.keys import AnchorPlace, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.privacy.detect import scanner
@@ -80,7 +79,7 @@ class Engine:
         renew_after: int = 0,
         retention: Mapping[str, int] | None = None,
         audit_at_once: bool = False,
-        anchors: Path | None = None,
+        anchors: AnchorPlace | None = None,
         detectors: Sequence[Detector] = (),
         vision: LanguageModel | None = None,
         pictures: PictureSource | None = None,

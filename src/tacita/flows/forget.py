@@ -146,6 +146,8 @@ def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
         items = None
     now = engine.clock()
     destroyed, dropped = engine.vaults.erase(scope.tenant, subject)
+    if engine.mirror is not None:
+        engine.mirror.forget(vault_id)
     before = {
         "keys": int(destroyed),
         "events": dropped.events,

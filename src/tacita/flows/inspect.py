@@ -21,6 +21,7 @@ from tacita.flows.engine import INDEX, Engine, Vault, moment, subject_of, whole
 from tacita.flows.ids import format_id
 from tacita.flows.recall import in_scope, items_at, select
 from tacita.flows.rollback import drop_erased
+from tacita.hazmat import equal
 from tacita.importers.base import BadLine, ImportRecord
 from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
 from tacita.privacy.policy import guard
@@ -172,7 +173,7 @@ def _verify_snapshot(
     loaded = snapshot.read(engine.store, keys, INDEX.load, index_version=INDEX.version)
     if loaded is None:
         raise Tampered(f"vault {keys.name}: its snapshot does not open; it will be rebuilt from the log")
-    if bytes(log.chains[: len(loaded[0])]) != bytes(loaded[0]):
+    if not equal(bytes(log.chains[: len(loaded[0])]), bytes(loaded[0])):
         raise Tampered(f"vault {keys.name}: its snapshot is of another history")
     if folded is not None and _folded(loaded[1]) != folded:
         raise Tampered(f"vault {keys.name}: its snapshot does not hold what the log says")

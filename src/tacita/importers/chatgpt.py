@@ -89,7 +89,8 @@ def _hidden(message: dict[str, Any]) -> bool:
     marks = metadata if isinstance(metadata, dict) else {}
     content = message.get("content")
     kind = content.get("content_type") if isinstance(content, dict) else None
-    return bool(marks.get("is_visually_hidden_from_conversation")) or message.get("weight") == 0 or kind in _SKIPPED
+    passed_over = isinstance(kind, str) and kind in _SKIPPED
+    return bool(marks.get("is_visually_hidden_from_conversation")) or message.get("weight") == 0 or passed_over
 
 
 def _draft(line: int, defaults: Draft, node_id: str, message: dict[str, Any], time: Any) -> Draft:

@@ -31,6 +31,24 @@ def create(path: Path) -> None:
         os.close(folder)
 
 
+def remove_unwritten(path: Path) -> None:
+    """Remove a key file that holds nothing, or zeros only: what a power failure leaves of one that was being made.
+
+    Only for who knows that nobody makes it at this moment.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return  # none, or none of ours: opening it says what is wrong
+    try:
+        plain = stat.S_ISREG(os.fstat(handle).st_mode)
+        unwritten = plain and not os.read(handle, 256).strip(b"\0")
+    finally:
+        os.close(handle)
+    if unwritten:
+        path.unlink()
+
+
 def open_file(path: Path) -> LocalProvider:
     """The provider of the root key in `path`.
 

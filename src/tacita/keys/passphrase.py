@@ -48,7 +48,7 @@ def open_passphrase(passphrase: str, record: Path, *, cost: str = "default") -> 
     if record.exists():
         try:
             kept = msgspec.json.decode(record.read_bytes(), type=_Record)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             raise ConfigError(f"{record} is damaged; without its salt the passphrase opens nothing") from None
         if kept.format != 1 or kept.cost not in COSTS:
             raise ConfigError(f"{record} was written by a newer version")

@@ -102,6 +102,9 @@ class KeyRing(ABC):
         Raises KeyUnavailable when the vault is absent or was shredded meanwhile.
         """
 
+    def settle(self) -> None:  # noqa: B027  for rings whose `advance` is durable by itself, nothing
+        """Make every anchor durable that `advance` has merely written."""
+
     @abstractmethod
     def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
         """Move the anchor to where an older copy of the data ends, durably. The operator's decision, never ours.
@@ -149,6 +152,21 @@ class KeyRing(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release every resource. Closing twice is harmless."""
+
+
+class AnchorPlace(ABC):
+    """Where anchors are remembered outside the home, as bytes. Every failure is a `StoreError`."""
+
+    name: str
+    """For messages and `doctor`; never secret."""
+
+    @abstractmethod
+    def read(self) -> bytes | None:
+        """What was last written, None if nothing was."""
+
+    @abstractmethod
+    def write(self, body: bytes) -> None:
+        """Keep this instead, atomically, durable before this returns."""
 
 
 def checked_vault_id(vault_id: bytes) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
+from tacita.errors import Tampered
 from tacita.sealed import PurgedEvent, SealedEvent, SealedRow
 from tacita.stores._overflow import Overflow
 
@@ -91,6 +92,8 @@ def scan(db: sqlite3.Connection, no: int, after: int) -> Iterator[list[SealedRow
         (no << 32 | max(after, 0), (no + 1) << 32),
     )
     while entries := cursor.fetchmany(_CHUNK):
+        for entry in entries:
+            _check(entry)
         yield list(_rows(db, no, entries))
 
 
@@ -104,7 +107,22 @@ def _find(db: sqlite3.Connection, no: int, seqs: Sequence[int]) -> Iterator[list
     for begin in range(0, len(wanted), _CHUNK):
         keys = wanted[begin : begin + _CHUNK]
         marks = ",".join("?" * len(keys))
-        yield db.execute(f"SELECT {_COLUMNS} FROM entries WHERE key IN ({marks}) ORDER BY key", keys).fetchall()
+        found = db.execute(f"SELECT {_COLUMNS} FROM entries WHERE key IN ({marks}) ORDER BY key", keys).fetchall()
+        for entry in found:
+            _check(entry)
+        yield found
+
+
+def _is_place(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 30
+
+
+def _check(entry: _Entry) -> None:
+    """Raises Tampered for a row that was not written here: SQLite lets anybody put any value into any column."""
+    key, item_tag, digest, extent, start, length = entry
+    sound = type(item_tag) is bytes and type(digest) is bytes and type(extent) is int and 0 <= extent < 1 << 32
+    if not sound or not (start is None or (_is_place(start) and _is_place(length))):
+        raise Tampered(f"seq {key & 0xFFFFFFFF}: the row was changed, it holds values that were never written")
 
 
 def _rows(db: sqlite3.Connection, no: int, entries: Sequence[_Entry]) -> Iterator[SealedRow]:

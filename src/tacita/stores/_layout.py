@@ -16,6 +16,8 @@ from tacita.stores._files import sync, sync_folder
 from tacita.stores._overflow import Overflow
 
 _RETRYABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What a damaged file ends in. The latter: SQLite's message quotes a schema that is no text, and Python cannot read it."""
 _HINTS = {
     "SQLITE_CORRUPT": "; the file is damaged and was left as it is: restore a backup",
     "SQLITE_NOTADB": "; the file is damaged and was left as it is: restore a backup",
@@ -41,11 +43,11 @@ def mapped(path: Path, operation: str) -> Iterator[None]:
     """SQLite's errors as StoreError: the file, the operation and SQLite's own name for it, never a value."""
     try:
         yield
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise failed(path, operation, error) from error
 
 
-def failed(path: Path, operation: str, error: sqlite3.Error) -> StoreError:
+def failed(path: Path, operation: str, error: Exception) -> StoreError:
     """What `mapped` raises."""
     name: str = getattr(error, "sqlite_errorname", type(error).__name__)
     hint = next((text for prefix, text in _HINTS.items() if name.startswith(prefix)), "")
@@ -107,7 +109,9 @@ def check(db: sqlite3.Connection, path: Path, layout: Layout) -> Overflow:
         raise StoreError(f"{path} cannot be used in WAL mode here")
     if version < layout.version:
         _upgrade(db, path, layout)
-    (usable,) = db.execute("SELECT usable FROM meta").fetchone()
+    usable = (db.execute("SELECT usable FROM meta").fetchone() or (None,))[0]
+    if type(usable) is not int or not layout.page_size - 256 < usable <= layout.page_size:
+        raise StoreError(f"{path} does not say how its pages are used{_HINTS['SQLITE_CORRUPT']}")
     return Overflow(usable)
 
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from tacita.errors import InvalidInput, StoreError
 from tacita.stores._files import private_file, private_folder, sync, sync_folder
-from tacita.stores._layout import Layout, check, create, failed, mapped
+from tacita.stores._layout import FAILURES, Layout, check, create, failed, mapped
 
 WAIT_SECONDS = 30.0
 _IDLE = 8
@@ -105,7 +105,7 @@ class Database:
                 db = self._connect(synchronous="FULL")
             try:
                 yield db
-            except sqlite3.Error:
+            except FAILURES:
                 self._discard(db)
                 raise
             except BaseException:
@@ -123,7 +123,7 @@ class Database:
                 return cast("tuple[Any, ...] | None", db.execute(query, values).fetchone())
         try:
             found: tuple[Any, ...] | None = db.execute(query, values).fetchone()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._discard(db)
             raise failed(self.path, operation, error) from error
         except BaseException:
@@ -198,10 +198,19 @@ class Database:
             finally:
                 db.execute(f"PRAGMA busy_timeout={int(self._wait * 1000)}")
         # A truncation that is not on disk yet would bring the old bytes back after a power failure.
-        with suppress(FileNotFoundError):
-            sync(self.path.with_name(self.path.name + "-wal"))
+        self._sync_wal()
         self._unscrubbed = False
         return True
+
+    def settle(self) -> None:
+        """Make durable what connections without a sync of their own have committed."""
+        self.check_usable()
+        # What is no longer in the write-ahead log was moved by a checkpoint, which syncs.
+        self._sync_wal()
+
+    def _sync_wal(self) -> None:
+        with suppress(FileNotFoundError):
+            sync(self.path.with_name(self.path.name + "-wal"))
 
     def _wal_bytes(self) -> int:
         try:

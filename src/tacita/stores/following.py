@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tacita.ports.log import LogStore
-from tacita.sealed import CopyCounts, PurgedEvent, SealedEvent, SealedRow, VaultHead
+from tacita.sealed import CopyCounts, SealedEvent, SealedRow, VaultHead, moved
 
 
 def follow(copy: LogStore, source: LogStore) -> CopyCounts:
@@ -43,7 +43,7 @@ def _copy_vault(copy: LogStore, source: LogStore, vault_id: bytes) -> bool:
     if kept is not None and kept.epoch != head.epoch:
         copy.drop(vault_id, epoch=kept.epoch)
         kept = None
-    events = [_event(row) for row in rows]
+    events = [moved(row) for row in rows]
     more = [each for each in events[kept.seq if kept else 0 :] if isinstance(each, SealedEvent)]
     if kept is not None and len(more) == len(events) - kept.seq and _goes_on(copy.read(vault_id), rows):
         copy.append(vault_id, kept.seq, more, epoch=head.epoch, format=head.format)
@@ -58,9 +58,3 @@ def _goes_on(kept: Iterator[SealedRow], rows: list[SealedRow]) -> bool:
         (mine.digest, mine.sealed is None) == (row.digest, row.sealed is None)
         for mine, row in zip(kept, rows, strict=False)
     )
-
-
-def _event(row: SealedRow) -> SealedEvent | PurgedEvent:
-    if row.sealed is None:
-        return PurgedEvent(row.item_tag, row.digest)
-    return SealedEvent(row.item_tag, row.sealed, row.digest)

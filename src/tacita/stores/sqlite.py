@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from tacita.errors import HeadMoved, InvalidInput
+from tacita.errors import HeadMoved, InvalidInput, Tampered
 from tacita.ports.log import LogStore
 from tacita.sealed import (
+    EPOCH_BYTES,
     UNKNOWN_EPOCH,
+    VAULT_ID_BYTES,
     CopyCounts,
     DropCounts,
     PurgedEvent,
@@ -71,7 +73,7 @@ class SqliteLogStore(LogStore):
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
         row = self._db.row("head", "SELECT format, head_seq, epoch FROM vaults WHERE vault_id = ?", (vault_id,))
-        return None if row is None else VaultHead(vault_id, *row)
+        return None if row is None else _checked(vault_id, *row)
 
     def _append(
         self,
@@ -159,7 +161,7 @@ class SqliteLogStore(LogStore):
                     "SELECT vault_id, format, head_seq, epoch FROM vaults WHERE vault_id > ? ORDER BY vault_id LIMIT ?"
                 )
                 page = db.execute(query, (last, _PAGE)).fetchall()
-            yield from (VaultHead(*row) for row in page)
+            yield from (_checked(*row) for row in page)
             if len(page) < _PAGE:
                 return
             last = page[-1][0]
@@ -212,3 +214,17 @@ def _remove_vault(db: sqlite3.Connection, no: int) -> DropCounts:
     counts = DropCounts(_extents.drop(db, no), parts)
     db.execute("DELETE FROM vaults WHERE no = ?", (no,))
     return counts
+
+
+def _checked(vault_id: Any, format: Any, seq: Any, epoch: Any) -> VaultHead:
+    # SQLite lets anybody put any value into any column.
+    if (
+        type(vault_id) is not bytes
+        or len(vault_id) != VAULT_ID_BYTES
+        or type(format) is not int
+        or type(seq) is not int
+        or type(epoch) is not bytes
+        or len(epoch) != EPOCH_BYTES
+    ):
+        raise Tampered("the list of vaults was changed: it holds values of other types")
+    return VaultHead(vault_id, format, seq, epoch)

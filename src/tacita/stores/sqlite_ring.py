@@ -10,7 +10,7 @@ from typing import Any
 
 from tacita.errors import Conflict, KeyUnavailable, Tampered
 from tacita.ports.keys import KeyRing, checked_vault_id
-from tacita.sealed import Anchor, RingEntry
+from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
 from tacita.stores._layout import Layout, mapped
 from tacita.stores._sqlite import WAIT_SECONDS, Database
 
@@ -36,6 +36,8 @@ LAYOUT = Layout(
     upgrades=((_SUCCESSORS,),),
 )
 _PAGE = 1000
+_TYPES = (bytes, int, str, bytes, bytes, int, bytes)
+"""Of what `_SELECT` gives."""
 _SELECT = "SELECT vault_id, key_version, provider, wrapped, label, seq, chain FROM keys JOIN anchors USING (vault_id)"
 _SELECT_SUCCESSORS = _SELECT.replace("keys", "successors")
 
@@ -65,13 +67,13 @@ class SqliteKeyRing(KeyRing):
     def setting(self, name: str) -> bytes | None:
         with self._db.connection("read setting") as db:
             row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
-        return None if row is None else row[0]
+        return None if row is None else _value(row[0])
 
     def put_setting_once(self, name: str, value: bytes) -> bytes:
         with self._db.transaction("put setting") as db:
             db.execute("INSERT INTO settings (name, value) VALUES (?,?) ON CONFLICT DO NOTHING", (name, value))
-            kept: bytes = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()[0]
-        return kept
+            kept = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()[0]
+        return _value(kept)
 
     def drop_setting(self, name: str) -> None:
         with self._db.transaction("drop setting") as db:
@@ -136,6 +138,9 @@ class SqliteKeyRing(KeyRing):
             raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
         if kept[0] == anchor.seq and kept[1] != anchor.chain:
             raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
+
+    def settle(self) -> None:
+        self._db.settle()
 
     def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
         with self._db.transaction("rewind anchor") as db:
@@ -210,6 +215,17 @@ class SqliteKeyRing(KeyRing):
         self._db.close()
 
 
+def _value(kept: object) -> bytes:
+    if not isinstance(kept, bytes):
+        raise Tampered("the key ring was changed: a setting is of another type")
+    return kept
+
+
 def _entry(row: tuple[Any, ...]) -> RingEntry:
+    # SQLite lets anybody put any value into any column.
+    if tuple(map(type, row)) != _TYPES:
+        raise Tampered("the key ring was changed: it holds values that were never written")
     vault_id, key_version, provider, wrapped, label, seq, chain = row
+    if len(vault_id) != VAULT_ID_BYTES or not (0 <= key_version < 1 << 32 and 0 <= seq < 1 << 32):
+        raise Tampered("the key ring was changed: it holds values that were never written")
     return RingEntry(vault_id, key_version, provider, wrapped, label, Anchor(seq, chain))

@@ -220,7 +220,7 @@ def rotate(
 
 
 def remember_anchors() -> None:
-    """Write how far every vault has come to the file that the setting `anchors` names. For a timer."""
+    """Write how far every vault has come to the place that the setting `anchors` names. For a timer."""
     with opened_memory(embedder="none") as memory:
         memory.remember_anchors()
 

@@ -6,14 +6,21 @@ program never reads half of what a newer one wrote.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tacita.errors import Tampered
 
 ITEM_ID_BYTES = 16
 SupersedeReason = Literal["refines", "supersedes", "contradicts", "duplicate"]
+
+# What decoding holds every event to: nothing that folds may fail later, when it is read or shown.
+ItemId = Annotated[bytes, Meta(min_length=ITEM_ID_BYTES, max_length=ITEM_ID_BYTES)]
+Moment = Annotated[int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999)]
+"""Microseconds since 1970, in the years 1 to 9999."""
+Count = Annotated[int, Meta(ge=0)]
 
 
 # gc=False: events are trees of plain values and never part of a cycle, and a bulk add makes thousands of them.
@@ -30,7 +37,7 @@ class Embedding(_Record, frozen=True, kw_only=True):
 
     model: str
     """Name of the embedder that made them; vectors of two models are never compared."""
-    dimensions: int
+    dimensions: Annotated[int, Meta(ge=1)]
     data: bytes
     """Little-endian float16, row after row."""
 
@@ -45,18 +52,18 @@ class Derivation(_Record, frozen=True, kw_only=True):
     categories: tuple[str, ...] = ()
     confidence: float | None = None
     """0 to 1, as the model put it: no probability."""
-    spans: tuple[tuple[int, int, int], ...] = ()
+    spans: tuple[tuple[Count, Count, Count], ...] = ()
     """(which source, start, end): the characters of that source which say it."""
 
 
 class ItemRecord(_Record, frozen=True, kw_only=True):
     """One version of an item. Times are microseconds since 1970 in UTC; ids are 16 raw bytes."""
 
-    id: bytes
+    id: ItemId
     text: str
-    timestamp: int
+    timestamp: Moment
     channel: str
-    trust: int
+    trust: Annotated[int, Meta(ge=0, le=3)]
     kind: str = "message"
     role: str = "user"
     name: str | None = None
@@ -70,10 +77,10 @@ class ItemRecord(_Record, frozen=True, kw_only=True):
     """Types of personal data and secrets that the guard found."""
     held: str | None = None
     """Why it is in quarantine: kept, but neither found nor told until somebody has looked at it."""
-    review_by: int | None = None
+    review_by: Moment | None = None
     """When it goes if nobody has looked at it."""
-    expires_at: int | None = None
-    sources: tuple[bytes, ...] = ()
+    expires_at: Moment | None = None
+    sources: tuple[ItemId, ...] = ()
     """Ids of the items it was derived from."""
     derivation: Derivation | None = None
     embedding: Embedding | None = None
@@ -84,7 +91,7 @@ class ItemRecord(_Record, frozen=True, kw_only=True):
 
 
 class _Event(_Record, frozen=True, kw_only=True, tag_field="e"):
-    at: int
+    at: Moment
     actor: str
     purpose: str | None = None
 
@@ -102,7 +109,7 @@ class ItemUpdated(_Event, frozen=True, kw_only=True, tag="updated"):
 class ItemDeleted(_Event, frozen=True, kw_only=True, tag="deleted"):
     """The item is gone; `purged` names the rows whose ciphertext went in the same transaction."""
 
-    id: bytes
+    id: ItemId
     purged: tuple[int, ...]
     reason: Literal["deleted", "expired", "rejected", "origin", "forgotten", "redacted"] = "deleted"
 
@@ -110,7 +117,7 @@ class ItemDeleted(_Event, frozen=True, kw_only=True, tag="deleted"):
 class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
     """New vectors for the version that was written at `seq`."""
 
-    id: bytes
+    id: ItemId
     seq: int
     embedding: Embedding
 
@@ -118,9 +125,9 @@ class ItemReembedded(_Event, frozen=True, kw_only=True, tag="reembedded"):
 class ItemSuperseded(_Event, frozen=True, kw_only=True, tag="superseded"):
     """Another item took its place: it is no longer current, and stays readable for the past."""
 
-    id: bytes
-    by: bytes
-    until: int
+    id: ItemId
+    by: ItemId
+    until: Moment
     """The moment from which it no longer holds."""
     reason: SupersedeReason
 
@@ -128,20 +135,20 @@ class ItemSuperseded(_Event, frozen=True, kw_only=True, tag="superseded"):
 class ItemReleased(_Event, frozen=True, kw_only=True, tag="released"):
     """Somebody looked at an item in quarantine and let it go. `digest` is of the bytes that were shown."""
 
-    id: bytes
+    id: ItemId
     digest: bytes
 
 
 class ExtractionRequested(_Event, frozen=True, kw_only=True, tag="extract"):
     """Facts are wanted from these items. Sealed in the log, so that nothing is lost when the model is down."""
 
-    ids: tuple[bytes, ...]
+    ids: tuple[ItemId, ...]
 
 
 class ExtractionEnded(_Event, frozen=True, kw_only=True, tag="extracted"):
     """Facts were drawn from these items, or it was given up. Counts and codes only."""
 
-    ids: tuple[bytes, ...]
+    ids: tuple[ItemId, ...]
     facts: int = 0
     dropped: dict[str, int] = {}
     failure: str | None = None
@@ -186,7 +193,7 @@ class Isolated(_Event, frozen=True, kw_only=True, tag="isolated"):
 class AuditEntry(_Record, frozen=True, kw_only=True):
     """Who did what, when and why, in an audit log. Never content."""
 
-    at: int
+    at: Moment
     actor: str
     operation: str
     outcome: str
@@ -246,5 +253,5 @@ def decode(body: bytes) -> Event:
     """The inverse of `encode`. Raises Tampered, without content, when the bytes are no event of this format."""
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):  # ValueError: bytes that are no UTF-8 where a text must be
         raise Tampered("an event opened but is not of a known form; was it written by a newer version?") from None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.errors import Tampered
+from tacita.items import Kind, Trust
 from tacita.vault.events import (
     ConsentSet,
     Derivation,
@@ -69,6 +70,7 @@ ROW = np.dtype(
 )
 _CODES = {"<i8": "q", "<i4": "i", "<u4": "I", "|u1": "B", "|b1": "?"}
 _ROW_VALUES = Struct("<" + "".join(_CODES[field[1]] for field in ROW.descr))
+KINDS = frozenset(kind.value for kind in Kind)
 INTERNED = ("user_id", "agent_id", "app_id", "run_id", "name", "role", "channel", "model", "kind")
 
 
@@ -321,10 +323,17 @@ class VaultState(Generic[Index]):
         return ()
 
     def settle(self) -> None:
-        """Hand the new rows to the derived index, in one batch. Writers leave it to the next reader, up to a limit."""
+        """Hand the new rows to the derived index, in one batch. Writers leave it to the next reader, up to a limit.
+
+        Raises Tampered for vectors that are none.
+        """
         if self._pending:
             pending, self._pending = self._pending, []
-            self._index.add([_doc(*each) for each in pending])
+            docs = [_doc(*each) for each in pending]
+            try:
+                self._index.add(docs)
+            except ValueError:
+                raise Tampered("vectors that cannot stand beside those of their model") from None
 
     def _existing(self, seq: int, item_id: bytes) -> int:
         row = self.by_id.get(item_id)
@@ -347,6 +356,7 @@ class VaultState(Generic[Index]):
     def _append(
         self, seq: int, item: ItemRecord, *, created_at: int, updated_at: int, older: int, version: int
     ) -> None:
+        _check(seq, item)
         row = self._count
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros(max(16, row // 8), ROW)])
@@ -451,7 +461,10 @@ class VaultState(Generic[Index]):
         self._rows["model"][row] = self._name_numbers[embedding.model]
         self.rare.reembedded.setdefault(row, []).append(seq)
         self.settle()
-        self._index.set_vectors(row, vectors_of(embedding), embedding.model)
+        try:
+            self._index.set_vectors(row, vectors_of(embedding), embedding.model)
+        except ValueError:
+            raise Tampered(f"seq {seq}: vectors that cannot stand beside those of their model") from None
 
     # ------------------------------------------------------------------ snapshots
 
@@ -485,7 +498,17 @@ class VaultState(Generic[Index]):
         ids: list[bytes],
         index: Index,
     ) -> Self:
-        """The inverse of `columns`, with the big columns given apart."""
+        """The inverse of `columns`, with the big columns given apart. Raises Tampered for columns that are of no one state."""
+        names = columns["names"]
+        if (
+            not len(rows) == len(texts) == len(ids)
+            or not all(name is None or isinstance(name, str) for name in names)
+            or any(int(rows[field].max(initial=0)) >= len(names) for field in INTERNED)
+            # A version replaces an earlier one: a circle would never end.
+            or bool((rows["older"] >= np.arange(len(rows))).any())
+            or int(rows["trust"].max(initial=0)) > max(Trust)
+        ):
+            raise Tampered("columns that do not belong together")
         state = cls(index)
         state._rows = rows
         state._count = len(rows)
@@ -516,6 +539,14 @@ class VaultState(Generic[Index]):
         # Ascending, so that the newest version of an item is what its id leads to.
         state.by_id = {ids[row]: row for row in np.flatnonzero(rows["alive"]).tolist()}
         return state
+
+
+def _check(seq: int, item: ItemRecord) -> None:
+    """Raises Tampered for what is no item although each of its fields is of the right type."""
+    if item.kind not in KINDS:
+        raise Tampered(f"seq {seq}: an item of an unknown kind")
+    if item.derivation is not None and any(source >= len(item.sources) for source, _, _ in item.derivation.spans):
+        raise Tampered(f"seq {seq}: an item that quotes a source it does not have")
 
 
 def _ends(item: ItemRecord) -> int:
@@ -550,7 +581,9 @@ def session_key(item: ItemRecord) -> str:
 
 
 def vectors_of(embedding: Embedding | None) -> NDArray[np.float16] | None:
-    """Shape (1 + segments, dimensions)."""
+    """Shape (1 + segments, dimensions). Raises Tampered for bytes that are not so many."""
     if embedding is None:
         return None
+    if not embedding.data or len(embedding.data) % (2 * embedding.dimensions):
+        raise Tampered("an embedding that is not of the size it says")
     return np.frombuffer(embedding.data, "<f2").reshape(-1, embedding.dimensions)

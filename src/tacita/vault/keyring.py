@@ -143,6 +143,8 @@ class Keys:
             label = _label_decoder.decode(hazmat.committed_open(self._labels, entry.vault_id, entry.label))
         except WrongKey:
             raise Tampered(f"key ring entry {entry.vault_id.hex()[:12]}: its label was changed") from None
+        except (ValueError, RecursionError):
+            raise Tampered(f"key ring entry {entry.vault_id.hex()[:12]}: its label is of no known form") from None
         return label
 
     def _unwrap(self, tenant: str, entry: RingEntry) -> VaultKeys:

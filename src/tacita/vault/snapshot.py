@@ -30,6 +30,12 @@ Index = TypeVar("Index", bound=DerivedIndex)
 
 log = logging.getLogger("tacita.vault")
 
+_DTYPES = frozenset(
+    np.dtype(kind).str for kind in ("u1", "?", "u2", "u4", "i4", "i8", "f2", "f4", "f8", "i1", "i2", "u8")
+)
+_UNUSABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, RecursionError)
+"""What numbers and columns that nobody of ours wrote can end in. Errors of the store are none of these."""
+
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     layout: int
@@ -97,9 +103,15 @@ class _PartReader:
             done += len(taken)
 
     def take(self, count: int) -> bytes:
-        buffer = bytearray(count)
-        self.fill(memoryview(buffer))
-        return bytes(buffer)
+        # Grows with what is there: a count is only what somebody wrote.
+        taken = bytearray()
+        while len(taken) < count:
+            if not self._view:
+                self._view = memoryview(self._open_next())
+            piece = self._view[: count - len(taken)]
+            taken += piece
+            self._view = self._view[len(piece) :]
+        return bytes(taken)
 
     def _open_next(self) -> bytes:
         part = next(self._parts, None)
@@ -135,12 +147,23 @@ def read(
             return None
         arrays = {}
         for name, dtype, shape in manifest.arrays:
+            if dtype not in _DTYPES and name != "rows":
+                raise Tampered(f"vault {keys.name}: snapshot array of an unknown type")
             array = np.empty(shape, ROW if name == "rows" else np.dtype(dtype))
             reader.fill(array.reshape(-1).view(np.uint8).data)
             arrays[name] = array
-    except (Tampered, msgspec.MsgspecError) as error:
+        return _unpacked(upto_seq, manifest, arrays, load_index)
+    except (Tampered, *_UNUSABLE) as error:
         log.warning("vault %s: snapshot not usable, rebuilding from the log (%s)", keys.name, type(error).__name__)
         return None
+
+
+def _unpacked(
+    upto_seq: int,
+    manifest: _Manifest,
+    arrays: Mapping[str, NDArray[Any]],
+    load_index: Callable[[Mapping[str, NDArray[Any]]], Index],
+) -> tuple[bytearray, VaultState[Index]] | None:
     chains = bytearray(arrays["chains"].tobytes())
     if len(chains) != 32 * (upto_seq + 1):
         return None

@@ -146,6 +146,7 @@ class OpenVault(Generic[Index]):
                 else:
                     explained.update(self.state.apply(seq, event))
             self.state.check_explained()
+            self.state.settle()
         except Tampered as error:
             # A bare fold error knows only its seq; say whose vault it is.
             message = str(error)
@@ -154,7 +155,6 @@ class OpenVault(Generic[Index]):
             raise Tampered(
                 f"vault {self.keys.name} seq {min(unexplained)}: ciphertext is gone and no deletion says why"
             )
-        self.state.settle()
 
     def transact(self, decide: Callable[[VaultState[Index]], Change[Result]]) -> Result:
         """Decide on the latest state, write in one transaction, fold what was written; repeat if another was first.

@@ -47,7 +47,9 @@ def test_all_vault_keys_move_and_the_old_root_key_opens_nothing_in_the_end(
     data = _digests(filled)
     wrapped = [entry.wrapped for entry in _entries(filled)]
     report = rotate(settings(filled), "file:root-2.key")
-    assert (report.rewrapped, report.left, report.previous) == (20, 0, ("file:root.key",))
+    assert (report.rewrapped, report.left, report.previous) == (21, 0, ("file:root.key",)), (
+        "twenty users and the audit log"
+    )
     assert everything(filled) == {f"text {number}" for number in range(20)}
     for blob in wrapped:
         files = [path for path in (filled / "keys").iterdir() if blob in path.read_bytes()]

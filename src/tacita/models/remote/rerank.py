@@ -47,7 +47,8 @@ def _scores(answer: Any, count: int, name: str) -> NDArray[np.float32]:
         index, score = (each.get("index"), each.get("relevance_score")) if isinstance(each, dict) else (None, None)
         if type(index) is int and 0 <= index < count and isinstance(score, int | float):
             seen.add(index)
-            scores[index] = min(1.0, max(0.0, float(score)))
+            # Cut before it is a float: an integer in JSON has any size.
+            scores[index] = float(min(1, max(0, score)))
     if len(seen) != count:
         raise ModelError(f"reranker {name} did not score every text")
     return scores

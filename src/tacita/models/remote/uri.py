@@ -122,7 +122,10 @@ def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
 
 
 def _check_url(scheme: str, url: str, *, insecure: bool) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError(f"model {scheme}: its address cannot be read") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"model {scheme}: its address is https://HOST/...")
     if parts.username or parts.password:
