@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tacita import AccessDenied, InvalidInput, Memory, Tampered
+from tacita import AccessDenied, InvalidInput, Memory, NotFound, Tampered
 from tacita.config import Settings
 from tacita.items import Subject
 from tacita.rotating import rotate
@@ -269,3 +269,23 @@ def test_a_snapshot_that_says_something_else_is_found_by_a_deep_look(
     assert memory.verify(deep=True).ok
     assert "text 5" in {item.text for item in memory.get_all(user_id="ana", limit=1_000)}
     memory.close()
+
+
+# ---------------------------------------------------------------------- what lies around it
+
+
+def test_a_process_that_had_the_vault_open_goes_on_with_what_is_left(
+    opened: OPEN, database: Path, planted: int
+) -> None:
+    """It still knows the item that was given up. What it wrote about that would be refused by everybody else."""
+    other = opened(embedder="none")
+    third = other.get_all(user_id="ana", order="oldest").items[2]
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, planted | 3), planted | 3)
+    assert opened(embedder="none").isolate(user_id="ana").lost == (3,)
+    with pytest.raises(NotFound):
+        other.update(third.id, "of what is not there", user_id="ana")
+    assert {item.text for item in other.get_all(user_id="ana")} == set(TEXTS) - {TEXTS[2]}
+    other.add("more", user_id="ana")
+    again = opened(embedder="none")
+    assert {item.text for item in again.get_all(user_id="ana")} == set(TEXTS) - {TEXTS[2]} | {"more"}
+    assert again.verify(deep=True).ok
