@@ -169,9 +169,7 @@ def test_what_could_not_be_written_waits_and_is_written_later(
     assert told(log) == ["get", "search", "delete"]
 
 
-def test_no_audit_no_read(
-    opened: Callable[..., AuditLog], store: Failing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_audit_no_read(opened: Callable[..., AuditLog], store: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "QUEUE_ENTRIES", 3)
     monkeypatch.setattr(audit, "FLUSH_SECONDS", 0.001)
     log = opened()
@@ -229,7 +227,8 @@ def test_two_writers_lose_nothing(opened: Callable[..., AuditLog], store: Failin
 def test_many_threads_write_one_log(opened: Callable[..., AuditLog]) -> None:
     log = opened()
     threads = [
-        threading.Thread(target=lambda: [log.record("ana", "get") for _ in range(200)] and log.flush()) for _ in range(4)
+        threading.Thread(target=lambda: [log.record("ana", "get") for _ in range(200)] and log.flush())
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()

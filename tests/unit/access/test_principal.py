@@ -18,7 +18,9 @@ ANA, RUI, COACH = {"user_id": "ana"}, {"user_id": "rui"}, {"agent_id": "coach"}
 
 def test_without_a_binding_every_subject_of_the_tenant_may_be_named() -> None:
     assert ROOT.scope(ANA) == Scope(tenant="acme", user_id="ana")
-    assert ROOT.scope({**COACH, **ANA, "run_id": " r "}) == Scope(tenant="acme", user_id="ana", agent_id="coach", run_id="r")
+    assert ROOT.scope({**COACH, **ANA, "run_id": " r "}) == Scope(
+        tenant="acme", user_id="ana", agent_id="coach", run_id="r"
+    )
     assert ROOT.scopes([ANA, COACH]) == [Scope(tenant="acme", user_id="ana"), Scope(tenant="acme", agent_id="coach")]
     assert repr(ROOT) == f"<Principal unbound {len(ALL_PERMISSIONS)} permissions>"
     assert repr(ROOT.narrow(ANA, permissions=["read"])) == "<Principal bound 1 permissions>"
@@ -76,7 +78,10 @@ def test_a_view_sees_its_subjects_and_what_it_is_bound_to() -> None:
 
 def test_labels_narrow_the_bound_subject_and_no_other() -> None:
     view = ROOT.narrow({**ANA, "run_id": "r"}, subjects=[COACH])
-    assert view.scopes([ANA, COACH]) == [Scope(tenant="acme", user_id="ana", run_id="r"), Scope(tenant="acme", agent_id="coach")]
+    assert view.scopes([ANA, COACH]) == [
+        Scope(tenant="acme", user_id="ana", run_id="r"),
+        Scope(tenant="acme", agent_id="coach"),
+    ]
     assert view.scopes([{**COACH, "run_id": "s"}]) == [Scope(tenant="acme", agent_id="coach", run_id="s")]
     with pytest.raises(AccessDenied):
         view.scopes([{**ANA, "run_id": "s"}])
@@ -138,7 +143,9 @@ def test_actor_and_purpose_stay_unless_others_are_named() -> None:
             ROOT.narrow(ANA, **wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", ["", "  ", "a\nb", "a\0", "a\u2028b", "\ud800", "x" * (limits.ID_CHARS + 1), 7, b"a", ["a"]])
+@pytest.mark.parametrize(
+    "value", ["", "  ", "a\nb", "a\0", "a\u2028b", "\ud800", "x" * (limits.ID_CHARS + 1), 7, b"a", ["a"]]
+)
 def test_what_is_no_id_is_refused_and_not_shown(value: Any) -> None:
     with pytest.raises(InvalidInput, match="user_id must") as caught:
         ROOT.scope({"user_id": value})

@@ -36,12 +36,12 @@ def asked(**fields: Any) -> Request:
     return Request(**{"provider": "openai:m", "operation": "extract", "purpose": None, "consent": None, **fields})
 
 
-def told(request: Request, *texts: str, terms: Terms = Terms(), policy: Policy = KEEP, **more: Any) -> tuple[Any, Trail]:  # noqa: B008
+def told(
+    request: Request, *texts: str, terms: Terms = Terms(), policy: Policy = KEEP, **more: Any
+) -> tuple[Any, Trail]:  # noqa: B008
     trail = Trail()
     try:
-        return disclose(
-            request, texts, policy=policy, terms=terms, pseudonyms=stand_ins(), audit=trail, **more
-        ), trail
+        return disclose(request, texts, policy=policy, terms=terms, pseudonyms=stand_ins(), audit=trail, **more), trail
     except (AccessDenied, Blocked) as error:
         return error, trail
 
@@ -118,7 +118,9 @@ def test_what_may_not_be_kept_is_not_told_however_generous_the_terms_are(at_rest
     policy = replace(KEEP, for_pii=at_rest)
     for pii in ("keep", "pseudonymise", "mask"):
         assert prepare(f"a {MAIL} b", policy, Terms(pii=pii), stand_ins()) == "a [email] b"
-    assert prepare(f"a {MAIL} b", replace(KEEP, for_pii="pseudonymise"), Terms(pii="keep"), stand_ins()) == f"a {MAIL} b"
+    assert (
+        prepare(f"a {MAIL} b", replace(KEEP, for_pii="pseudonymise"), Terms(pii="keep"), stand_ins()) == f"a {MAIL} b"
+    )
 
 
 def test_blocked_is_the_whole_request() -> None:
