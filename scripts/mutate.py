@@ -37,10 +37,12 @@ MODULES = [
     *("src/tacita/vault", "src/tacita/access", "src/tacita/privacy/disclose.py", "src/tacita/pipeline/facts.py"),
     *(f"src/tacita/flows/{name}.py" for name in FLOWS),
 ]
-UNIT = ("vault", "access", "keys", "pipeline", "test_archive.py", "test_backup.py", "test_forgetting.py")
+ATTACKS = "at_rest bound_views deleted_is_gone deleted_then_reopened erase_resurrection expiry_erases quarantine salvage tampering"
 TESTS = [
-    *("tests/attacks", "tests/contracts", *(f"tests/unit/{name}" for name in UNIT)),
-    *(f"tests/unit/test_{name}.py" for name in ("inference", "memory_api", "mentions", "vault_state_machine")),
+    *(f"tests/attacks/test_{name}.py" for name in (*ATTACKS.split(), "whole_rollback")),
+    *("tests/contracts", "tests/fuzz/test_regressions.py", "tests/unit/privacy/test_disclose.py"),
+    *(f"tests/unit/{name}" for name in ("vault", "access", "keys", "pipeline/test_facts.py")),
+    *(f"tests/unit/test_{name}.py" for name in ("archive", "backup", "forgetting", "inference", "mentions")),
 ]
 BUDGET = 60.0
 """Seconds of tests that one change is worth, the quickest first."""

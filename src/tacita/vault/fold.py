@@ -175,6 +175,9 @@ class VaultState(Generic[Index]):
             self.settle()
         return self._index
 
+    def __len__(self) -> int:
+        return self._count
+
     @property
     def rows(self) -> NDArray[Any]:
         """The structured array of all rows, dead ones included (dtype `ROW`)."""

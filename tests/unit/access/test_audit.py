@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
+from tests.unit.vault.places import Place, added
 
 from tacita.access import audit
 from tacita.access.audit import AuditLog
@@ -17,7 +18,6 @@ from tacita.stores.memory import MemoryLogStore
 from tacita.vault.events import AUDIT_TAG, Audited, AuditEntry, decode, encode
 from tacita.vault.log import SealedLog
 from tacita.vault.rekey import find, rekey
-from tests.unit.vault.places import Place, added
 
 
 class Failing(MemoryLogStore):

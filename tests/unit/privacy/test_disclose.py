@@ -10,7 +10,7 @@ import pytest
 
 from tacita.disclosed import Disclosed, Picture
 from tacita.errors import AccessDenied, Blocked
-from tacita.privacy.disclose import Request, Terms, disclose, prepare
+from tacita.privacy.disclose import DEFAULT_TERMS, Request, Terms, disclose, prepare
 from tacita.privacy.policy import PROFILES, Policy
 from tacita.privacy.pseudonyms import Pseudonyms
 
@@ -37,8 +37,8 @@ def asked(**fields: Any) -> Request:
 
 
 def told(
-    request: Request, *texts: str, terms: Terms = Terms(), policy: Policy = KEEP, **more: Any
-) -> tuple[Any, Trail]:  # noqa: B008
+    request: Request, *texts: str, terms: Terms = DEFAULT_TERMS, policy: Policy = KEEP, **more: Any
+) -> tuple[Any, Trail]:
     trail = Trail()
     try:
         return disclose(request, texts, policy=policy, terms=terms, pseudonyms=stand_ins(), audit=trail, **more), trail

@@ -21,7 +21,9 @@ from tacita.vault.events import (
     ExtractionEnded,
     ExtractionRequested,
     Isolated,
+    ItemAdded,
     ItemDeleted,
+    ItemRecord,
     ItemReembedded,
     ItemReleased,
     ItemSuperseded,
@@ -368,7 +370,7 @@ def test_many_rows_are_as_right_as_few() -> None:
     state = VaultState(SearchIndex())
     for seq in range(1, 200):
         state.apply(seq, added(seq))
-    assert len(state.rows) == 199
+    assert len(state.rows) == len(state) == 199
     assert state.rows["timestamp"].tolist() == list(range(1_001, 1_200))
     assert state.rows["seq"].tolist() == list(range(1, 200))
     assert [values[0] for values in state.values_of([0, 17, 198])] == [1_001, 1_018, 1_199]
@@ -402,3 +404,70 @@ def test_a_snapshots_columns_bring_the_state_back_as_it_was() -> None:
         each.apply(12, updated(2, 3_000))
     assert (back.rows == state.rows).all()
     assert back.columns() == state.columns()
+
+
+# ---------------------------------------------------------------------- what is well-formed and still no state
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        item(2, kind="rumour"),
+        item(2, sources=(number(1),), derivation=Derivation(spans=((1, 0, 3),))),
+        item(2, derivation=Derivation(spans=((0, 0, 3),))),
+    ],
+    ids=["kind", "source", "no source"],
+)
+def test_an_item_that_cannot_be_is_refused(record: ItemRecord) -> None:
+    for event in (
+        ItemAdded(at=1, **BY, item=record),
+        ItemUpdated(at=1, **BY, item=msgspec.structs.replace(record, id=number(1))),
+    ):
+        state = folded(added(1))
+        with pytest.raises(Tampered, match="seq 2: an item"):
+            state.apply(2, event)
+    good = item(2, sources=(number(1), number(3)), derivation=Derivation(spans=((0, 0, 3), (1, 0, 3))))
+    assert len(folded(added(1), ItemAdded(at=1, **BY, item=good))) == 2
+
+
+def test_vectors_of_another_size_than_their_models_are_refused() -> None:
+    three = Embedding(model="m", dimensions=3, data=bytes(6))
+    state = folded(added(1, embedding=embedding(1)), added(2, embedding=three))
+    with pytest.raises(Tampered, match="cannot stand beside"):
+        state.settle()
+    state = folded(added(1, embedding=embedding(1)), added(2))
+    with pytest.raises(Tampered, match="seq 3: vectors that cannot stand beside"):
+        state.apply(3, ItemReembedded(at=1, **BY, id=number(2), seq=2, embedding=three))
+
+
+@pytest.mark.parametrize(("dimensions", "data"), [(2, b""), (2, bytes(3)), (2, bytes(6)), (4, bytes(4))])
+def test_bytes_that_are_not_as_many_vectors_as_they_say_are_refused(dimensions: int, data: bytes) -> None:
+    with pytest.raises(Tampered, match="not of the size it says"):
+        vectors_of(Embedding(model="m", dimensions=dimensions, data=data))
+
+
+@pytest.mark.parametrize("change", ["rows", "texts", "ids", "name", "names", "circle", "later", "trust"])
+def test_columns_of_no_one_state_are_refused(change: str) -> None:
+    state = folded(added(1, name="Ana"), updated(1, 2_000))
+    columns, rows, texts, ids = state.columns(), state.rows.copy(), list(state.texts), list(state.ids)
+    match change:
+        case "rows":
+            rows = rows[:1]
+        case "texts":
+            texts.append("more")
+        case "ids":
+            ids.pop()
+        case "name":
+            columns["names"] = [*state.names[:-1], 7]
+        case "names":
+            columns["names"] = state.names[:-1]
+        case "circle":
+            rows["older"][1] = 1
+        case "later":
+            rows["older"][0] = 1
+        case _:
+            rows["trust"][0] = 4
+    with pytest.raises(Tampered, match="do not belong together"):
+        VaultState.from_columns(columns, rows, texts, ids, SearchIndex())
+    empty = VaultState(SearchIndex())
+    assert len(VaultState.from_columns(empty.columns(), empty.rows, [], [], SearchIndex())) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Lock, Thread
 
 import pytest
 from tests.unit.vault.places import Place, added, item
@@ -267,6 +268,22 @@ def test_an_evicted_or_closed_vault_leaves_a_snapshot_that_is_worth_it(
     assert place.store.read_snapshot(place.vault_id("rui")) is not None
     assert place.vaults.open_bytes() == (0, 0)
     place.vaults.close()
+
+
+def test_a_vault_that_is_just_being_looked_for_is_not_held_up_by_eviction(place: Place) -> None:
+    place.write(added(1))
+    looked_for = place.vaults._slots[b"x" * 32] = cache._Slot(Lock())
+    place.vaults._slots.move_to_end(b"x" * 32, last=False)
+    looked_for.lock.acquire()
+    place.vaults._capacity = 0
+    evicting = Thread(target=place.vaults._evict, kwargs={"keep": b"y" * 32})
+    evicting.start()
+    evicting.join(0.05)
+    looked_for.lock.release()  # and nothing was found
+    evicting.join(10)
+    assert not evicting.is_alive()
+    assert not place.vaults._slots
+    assert place.texts() == ["text 1"]
 
 
 def test_size_is_counted_again_while_a_vault_is_used(place: Place) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.vault.places import Place, added
 
 from tacita.errors import Tampered
 from tacita.flows.rollback import Departure, accept, departures, drop_erased
 from tacita.sealed import Anchor
 from tacita.stores.memory import MemoryLogStore
 from tacita.stores.memory_ring import MemoryKeyRing
-from tests.unit.vault.places import Place, added
 
 
 @pytest.fixture

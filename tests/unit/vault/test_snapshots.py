@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from tests.unit.vault.places import Place, added
 
@@ -97,13 +98,22 @@ def endless(_: Place, vault: OpenVault[SearchIndex], kept: list[SealedPart]) -> 
     return [seal_part(vault.keys, bytes(16), vault.seq, 0, size.to_bytes(8) + bytes(100)), *kept[1:]]
 
 
+def other_type(place: Place, vault: OpenVault[SearchIndex], kept: list[SealedPart]) -> list[SealedPart]:
+    """Objects, which numpy would make of bytes that say so."""
+    manifest = msgspec.msgpack.encode(
+        {"layout": snapshot.LAYOUT, "index": INDEX.version, "arrays": [("x", "|O", [1])], "columns": {}}
+    )
+    body = len(manifest).to_bytes(8) + manifest + bytes(8)
+    return [seal_part(vault.keys, bytes(16), vault.seq, 0, body)]
+
+
 def no_manifest(_: Place, vault: OpenVault[SearchIndex], kept: list[SealedPart]) -> list[SealedPart]:
     return [seal_part(vault.keys, bytes(16), vault.seq, 0, (3).to_bytes(8) + b"\xc1xyz"), *kept[1:]]
 
 
 @pytest.mark.parametrize(
     "change",
-    [other_part, last_missing, middle_missing, renumbered, endless, no_manifest],
+    [other_part, last_missing, middle_missing, renumbered, endless, no_manifest, other_type],
     ids=lambda change: change.__name__,
 )
 def test_parts_that_do_not_belong_together_are_no_snapshot(
