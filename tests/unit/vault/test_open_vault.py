@@ -14,9 +14,10 @@ from tacita.items import Subject
 from tacita.sealed import DropCounts, SealedRow, VaultHead
 from tacita.stores.memory import MemoryLogStore
 from tacita.vault import cache, vault
-from tacita.vault.events import ItemAdded, ItemDeleted
+from tacita.vault.events import Isolated, ItemAdded, ItemDeleted, encode
 from tacita.vault.fold import VaultState
-from tacita.vault.rekey import rekey
+from tacita.vault.rekey import Place as LogPlace
+from tacita.vault.rekey import put_anew, rekey
 from tacita.vault.vault import Change
 
 ANA = Subject(kind="user", id="ana")
@@ -378,3 +379,23 @@ def test_a_head_of_before_there_were_epochs_is_taken_as_ours(place: Place) -> No
     opened._store = Old()
     opened.refresh()
     assert opened.seq == 1
+
+
+def test_a_vault_of_which_events_were_given_up_is_opened_again(place: Place) -> None:
+    """What was given up is in the RAM of whoever had it open, and nowhere else."""
+    opened = place.write(added(1, "one"), added(2, "two"))
+    other = place.another_process()
+    keys, anchor = other.keys.find("acme", place.vault_id()) or pytest.fail("no keys")
+    head = place.store.head(keys.vault_id)
+    assert head is not None
+    lost = Isolated(at=3, actor="operator", lost=(1,))
+    places = [LogPlace(b"", None), LogPlace((2).to_bytes(16), encode(added(2, "two"))), LogPlace(b"", encode(lost))]
+    put_anew(place.store, other.keys, keys, head, anchor, places, at=3, actor="operator")
+    with pytest.raises(KeyUnavailable, match="events of it were given up"):
+        opened.refresh()
+    assert place.texts() == other.texts() == ["two"]
+    again = place.vault()
+    sealed_anew(other)
+    again.refresh()
+    assert again.keys.version == 3, "given up before it was opened is no reason to open it again"
+    assert place.vault() is again
