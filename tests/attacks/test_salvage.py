@@ -9,11 +9,29 @@ from typing import Any
 
 import pytest
 
-from tacita import AccessDenied, InvalidInput, Memory, Tampered
+from tacita import AccessDenied, InvalidInput, Memory, NotFound, StoreError, Tampered
 from tacita.config import Settings
+from tacita.flows.ids import format_id
+from tacita.flows.isolation import repair
 from tacita.items import Subject
 from tacita.rotating import rotate
 from tacita.testing.tampering import editable
+from tacita.vault.events import (
+    ConsentSet,
+    Embedding,
+    Event,
+    ExtractionEnded,
+    ExtractionRequested,
+    ItemAdded,
+    ItemDeleted,
+    ItemRecord,
+    ItemReembedded,
+    ItemReleased,
+    ItemSuperseded,
+    ItemUpdated,
+    Restricted,
+)
+from tacita.vault.vault import Change
 
 OPEN = Callable[..., Memory]
 TEXTS = [f"ana {number}" for number in range(8)]
@@ -269,3 +287,175 @@ def test_a_snapshot_that_says_something_else_is_found_by_a_deep_look(
     assert memory.verify(deep=True).ok
     assert "text 5" in {item.text for item in memory.get_all(user_id="ana", limit=1_000)}
     memory.close()
+
+
+# ---------------------------------------------------------------------- what lies around it
+
+
+def test_a_process_that_had_the_vault_open_goes_on_with_what_is_left(
+    opened: OPEN, database: Path, planted: int
+) -> None:
+    """It still knows the item that was given up. What it wrote about that would be refused by everybody else."""
+    other = opened(embedder="none")
+    third = other.get_all(user_id="ana", order="oldest").items[2]
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, planted | 3), planted | 3)
+    assert opened(embedder="none").isolate(user_id="ana").lost == (3,)
+    with pytest.raises(NotFound):
+        other.update(third.id, "of what is not there", user_id="ana")
+    assert {item.text for item in other.get_all(user_id="ana")} == set(TEXTS) - {TEXTS[2]}
+    other.add("more", user_id="ana")
+    again = opened(embedder="none")
+    assert {item.text for item in again.get_all(user_id="ana")} == set(TEXTS) - {TEXTS[2]} | {"more"}
+    assert again.verify(deep=True).ok
+
+
+def write(memory: Memory, *events: Event, purge: tuple[int, ...] = ()) -> None:
+    vault = memory._engine.find(memory._principal.scope({"user_id": "ana"}))
+    assert vault is not None
+    vault.transact(lambda _: Change(None, events, purge))
+
+
+def number_of(memory: Memory, database: Path) -> int:
+    vault_id = memory._engine.keys.vault_id("default", "user", "ana")
+    memory.close()
+    with editable(database) as db:
+        (number,) = db.execute("SELECT no FROM vaults WHERE vault_id=?", (vault_id,)).fetchone()
+    db.close()
+    return int(number) << 32
+
+
+def test_events_about_nothing_but_a_lost_item_go_with_it_and_all_others_stay(opened: OPEN, database: Path) -> None:
+    memory = opened(embedder="none")
+    first, second, third = (raw(each) for each in memory.add(["first", "second", "third"], user_id="ana").ids)
+    at = {"at": 1_700_000_000_000_000, "actor": "ana"}
+    vectors = Embedding(model="m", dimensions=2, data=bytes([0, 60, 0, 0]))
+    write(
+        memory,
+        ItemSuperseded(id=first, by=second, until=at["at"], reason="supersedes", **at),  # 4
+        ItemReembedded(id=first, seq=1, embedding=vectors, **at),  # 5
+        ItemReleased(id=first, digest=bytes(32), **at),  # 6
+        ExtractionRequested(ids=(first,), **at),  # 7
+        ExtractionRequested(ids=(first, second), purpose="care", **at),  # 8
+        ExtractionEnded(ids=(first,), **at),  # 9
+        ItemSuperseded(id=third, by=second, until=at["at"], reason="refines", **at),  # 10
+        ItemReembedded(id=second, seq=2, embedding=vectors, **at),  # 11
+        Restricted(kind="hold", on=True, reason="case", **at),  # 12
+        ConsentSet(models=True, **at),  # 13
+    )
+    write(memory, ItemUpdated(item=record(second, "second, corrected"), **at))  # 14
+    write(memory, ItemAdded(item=record(bytes(15) + b"\x07", "gone"), **at))  # 15
+    write(memory, ItemDeleted(id=bytes(15) + b"\x07", purged=(15,), **at), purge=(15,))  # 16
+    number = number_of(memory, database)
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, number | 1), number | 1)
+    memory = opened(embedder="none")
+    assert salvaged(memory) == ([1], {"second, corrected", "third"})
+    report = memory.isolate(user_id="ana")
+    assert (report.lost, report.kept, report.outdated) == ((1, 4, 5, 6, 7, 9), 9, ())
+    engine = memory._engine
+    vault = engine.find(memory._principal.scope({"user_id": "ana"}))
+    assert vault is not None
+    rare = vault.state.rare
+    assert list(vault.state.by_id) == [second, third] or set(vault.state.by_id) == {second, third}
+    assert rare.pending == {second: (0, "care")}
+    assert list(rare.superseded) == [third]
+    assert rare.restricted == {"hold": "case"}
+    assert rare.consent is False
+    assert list(rare.reembedded.values()) == [[11]]
+    assert vault.events([8]) == {8: ExtractionRequested(ids=(second,), purpose="care", **at)}
+    tags = {row.seq: row.item_tag for row in engine.store.read(vault.keys.vault_id)}
+    assert tags[15] == vault.keys.item_tag(bytes(15) + b"\x07"), "a hole that a deletion explains stays that item's"
+    assert {tags[seq] for seq in report.lost} == {vault.keys.item_tag(b"")}
+    assert memory.verify(deep=True).ok
+    # And once more: what was given up before is explained, and is not given up a second time.
+    number = number_of(memory, database)
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, number | 10), number | 10)
+    memory = opened(embedder="none")
+    again = memory.isolate(user_id="ana")
+    assert again.lost == (10,)
+    assert again.outdated == (format_id(third),)
+    assert memory.verify(deep=True).ok
+    memory.hold(False, user_id="ana")
+    assert {item.text for item in memory.get_all(user_id="ana")} == {"second, corrected", "third"}
+
+
+def raw(item_id: str) -> bytes:
+    return bytes.fromhex(item_id.replace("-", ""))
+
+
+def record(item_id: bytes, text: str) -> ItemRecord:
+    return ItemRecord(id=item_id, text=text, timestamp=1_700_000_000_000_000, channel="user", trust=3)
+
+
+def test_who_writes_meanwhile_is_first_and_nothing_is_given_up(
+    opened: OPEN, database: Path, planted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = opened(embedder="none")
+    other.get_all(user_id="ana")
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, planted | 3), planted | 3)
+    memory = opened(embedder="none")
+    replace = memory._engine.store.replace
+
+    def late(*arguments: Any, **named: Any) -> int:
+        other.add("meanwhile", user_id="ana")
+        return replace(*arguments, **named)
+
+    monkeypatch.setattr(memory._engine.store, "replace", late)
+    with pytest.raises(StoreError, match="somebody wrote to this vault meanwhile") as caught:
+        memory.isolate(user_id="ana")
+    assert caught.value.retryable
+    monkeypatch.undo()
+    assert [problem.seq for problem in memory.verify().problems] == [3]
+    assert memory.isolate(user_id="ana").lost == (3,)
+    assert {item.text for item in memory.get_all(user_id="ana")} == set(TEXTS) - {TEXTS[2]} | {"meanwhile"}
+
+
+def test_a_log_of_an_unknown_epoch_can_still_be_read_by_the_operator(
+    opened: OPEN, database: Path, planted: int
+) -> None:
+    with opened(embedder="none") as memory:
+        memory.consent(True, user_id="ana")
+    damage(database, "UPDATE vaults SET epoch=? WHERE no=?", b"?" * 16, planted >> 32)
+    memory = opened(embedder="none")
+    with pytest.raises(Tampered, match="key ring does not hold"):
+        memory.get_all(user_id="ana")
+    assert salvaged(memory) == ([], set(TEXTS))
+    header = next(iter(memory.salvage(user_id="ana")))
+    assert (header["tacita_salvage"], header["subject"], header["events"]) == (1, {"kind": "user", "id": "ana"}, 9)
+    audited = [each for each in memory.audit() if each["operation"] == "salvage"]
+    assert [each["items"] for each in audited] == [8, 8]
+
+
+def test_what_is_salvaged_says_all_that_is_known_of_it(opened: OPEN) -> None:
+    memory = opened(embedder="none")
+    said = {"role": "user", "name": "Ana", "content": "words"}
+    ids = memory.add(said, user_id="ana", agent_id="g", app_id="p", run_id="r", metadata={"a": 1}).ids
+    _, told = memory.salvage(user_id="ana")
+    item = memory.get(ids[0], user_id="ana")
+    assert told == {
+        "id": ids[0], "seq": 1, "text": "words", "kind": "message", "role": "user", "name": "Ana", "channel": "user",
+        "timestamp": item.timestamp.isoformat(), "metadata": {"a": 1}, "quarantined": None, "agent_id": "g",
+        "app_id": "p", "run_id": "r",
+    }  # fmt: skip
+
+
+def test_erased_while_it_is_repaired(opened: OPEN, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = opened(embedder="none")
+    memory.add([f"text {number}" for number in range(600)], user_id="ana")
+    memory.close()
+    damage(database, "UPDATE snapshots SET sealed = zeroblob(length(sealed))")
+    memory, other = opened(embedder="none"), opened(embedder="none")
+    store = memory._engine.store
+    drop = store.drop_snapshots
+
+    def late(vault_id: bytes) -> int:
+        other.erase(user_id="ana")
+        return drop(vault_id)
+
+    monkeypatch.setattr(store, "drop_snapshots", late)
+    seen: list[tuple[int, int | None]] = []
+    report = repair(memory._engine, memory._principal, lambda done, of: seen.append((done, of)))
+    assert report.ok
+    assert seen[0][0] == 0
+    assert seen[-1] == (report.vaults, report.vaults)
+    assert memory.get_all(user_id="ana").total == 0
+    assert memory.repair().rebuilt == 0

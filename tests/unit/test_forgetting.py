@@ -113,6 +113,20 @@ def _erase_nothing(*_: object) -> Any:
     return False, DropCounts(0, 0)
 
 
+def test_what_is_not_there_is_not_deleted_and_leaves_no_trace(opened: Callable[..., Memory]) -> None:
+    memory = opened()
+    item = memory.add("one", user_id="ana").ids[0]
+    for call in (
+        lambda: memory.delete(item, user_id="nobody"),
+        lambda: memory.delete("0" * 26, user_id="ana"),
+        lambda: memory.delete(item, user_id="ana", run_id="r"),
+    ):
+        with pytest.raises(NotFound):
+            call()
+    assert texts(memory, user_id="ana") == ["one"]
+    assert memory._engine.store.head(memory._engine.keys.vault_id("default", "user", "nobody")) is None
+
+
 # ---------------------------------------------------------------------- origins
 
 

@@ -123,8 +123,7 @@ class AuditLog:
     def _append(self, event: Audited) -> None:
         body = encode(event)
         while True:
-            sealed_log = self._open(create=True)
-            assert sealed_log is not None
+            sealed_log = self._open()
             try:
                 for _ in sealed_log.tail():
                     pass
@@ -132,32 +131,29 @@ class AuditLog:
                 return
             except Tampered:
                 # Sealed under another key since we looked; or not genuine.
-                if self._open(create=True) is sealed_log:
+                if self._open() is sealed_log:
                     raise
             except HeadMoved:
                 time.sleep(random.uniform(0, 0.002))
 
-    def _open(self, *, create: bool) -> SealedLog | None:
+    def _open(self) -> SealedLog:
         if self._log is not None:
             head = self._store.head(self._log.keys.vault_id)
             if head is not None and head.epoch not in (self._log.epoch, UNKNOWN_EPOCH):
                 self._log = None
         if self._log is None:
-            found = self._find(create=create)
-            if found is None:
-                return None
-            keys, anchor = found
+            keys, anchor = self._find()
             head = self._store.head(keys.vault_id)
             if (head.seq if head else 0) < anchor.seq:
                 raise Tampered(f"audit log {keys.name} seq {anchor.seq}: rolled back, the store ends before")
             self._log = SealedLog(self._store, self._keys.ring, keys, start=anchor)
         return self._log
 
-    def _find(self, *, create: bool) -> tuple[VaultKeys, Anchor] | None:
+    def _find(self) -> tuple[VaultKeys, Anchor]:
         # "audit" is no subject kind, so that no caller's id can name this vault.
         vault_id = self._keys.vault_id(self._tenant, "audit", "log")
         found = rekey.find(self._store, self._keys, self._tenant, vault_id)
-        return self._keys.create(self._tenant, "audit", "log") if found is None and create else found
+        return self._keys.create(self._tenant, "audit", "log") if found is None else found
 
     def entries(self) -> Iterator[AuditEntry]:
         """All entries, oldest first, verified from the first one. Raises Tampered."""

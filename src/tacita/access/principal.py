@@ -153,10 +153,7 @@ def _clean_ids(ids: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _subject(ids: Mapping[str, str]) -> tuple[SubjectKind, str]:
-    for kind, field in ID_FIELDS:
-        if field in ids:
-            return kind, ids[field]
-    raise InvalidInput("no subject is named")
+    return next((kind, ids[field]) for kind, field in ID_FIELDS if field in ids)
 
 
 def _permission(name: str) -> Permission:

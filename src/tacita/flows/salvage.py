@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tacita.access.principal import Principal
-from tacita.errors import CryptoError, Tampered
+from tacita.errors import Tampered
 from tacita.flows.engine import INDEX, Engine, moment, subject_of
 from tacita.flows.ids import format_id
 from tacita.items import Scope
@@ -112,10 +112,7 @@ def _opened(keys: VaultKeys, row: SealedRow, chains: list[bytes]) -> tuple[Event
 
 
 def _known_chains(engine: Engine, keys: VaultKeys) -> dict[int, bytes]:
-    try:
-        loaded = snapshot.read(engine.store, keys, INDEX.load, index_version=INDEX.version)
-    except CryptoError:
-        return {}
+    loaded = snapshot.read(engine.store, keys, INDEX.load, index_version=INDEX.version)
     if loaded is None:
         return {}
     chains = bytes(loaded[0])

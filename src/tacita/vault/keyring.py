@@ -93,10 +93,6 @@ class Keys:
         """A pseudonym of this installation that says nothing about it: keyed, 32 hex digits."""
         return self._installation.mac(b"telemetry").hex()[:32]
 
-    def pseudonym(self, value: str) -> str:
-        """A keyed stand-in for an id in logs, 12 hex digits."""
-        return self._pseudonyms.mac(value.encode()).hex()[:12]
-
     def find(self, tenant: str, vault_id: bytes) -> tuple[VaultKeys, Anchor] | None:
         """The vault's keys and anchor, or None if it has none (never made, or shredded)."""
         entry = self.ring.get(vault_id)

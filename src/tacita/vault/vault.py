@@ -17,7 +17,7 @@ from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
 from tacita.sealed import UNKNOWN_EPOCH, Anchor
 from tacita.vault import snapshot
-from tacita.vault.events import Event, ItemAdded, Rekeyed, about, decode, encode
+from tacita.vault.events import Event, Isolated, ItemAdded, Rekeyed, about, decode, encode
 from tacita.vault.fold import DerivedIndex, VaultState
 from tacita.vault.format import VaultKeys, content_tag
 from tacita.vault.log import SealedLog
@@ -109,15 +109,13 @@ class OpenVault(Generic[Index]):
         self._catch_up()
 
     def _follow_rekeyed(self) -> None:
-        """Go on under the vault's new keys, with what is in RAM. Raises KeyUnavailable when it is another life of it."""
+        """Go on under the vault's new keys, with what is in RAM. Raises KeyUnavailable when that is not true any more."""
         found = self._find()
         if found is None:
             raise KeyUnavailable(f"vault {self.keys.name}: erased")
         keys, anchor = found
         log = SealedLog(self._store, self._ring, keys)
-        if keys.epoch == self._epoch:
-            return  # the store was asked before the keys were
-        ours = False
+        ours = given_up = False
         later = []
         for row, body in log.tail():
             event = None if body is None else decode(body)
@@ -125,9 +123,13 @@ class OpenVault(Generic[Index]):
                 ours = True
             if row.seq > self._log.seq:
                 later.append((row.seq, event))
+                given_up |= isinstance(event, Isolated)
         if not ours:
             # Erased and made anew: nothing of what we know is still true.
             raise KeyUnavailable(f"vault {self.keys.name}: erased")
+        if given_up:
+            # What we know of the events that are lost, nobody else knows: an event about it would be refused for ever.
+            raise KeyUnavailable(f"vault {self.keys.name}: events of it were given up; open it again")
         log.check_anchor(anchor)
         self.keys, self._log, self._epoch = keys, log, keys.epoch
         self._snapshot_seq = 0

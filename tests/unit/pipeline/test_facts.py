@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tacita.items import Trust
-from tacita.pipeline.facts import Fact, Known, Source, check, locate
+from tacita.pipeline.facts import Fact, Known, Source, check, locate, normal, supported, words_of
 from tacita.pipeline.prompt import INSTRUCTIONS, Guidance, KnownLine, SourceLine, data, instructions
 from tacita.pipeline.reconcile import derived_trust, may_replace, reconcile, same_statement
 
@@ -190,3 +190,66 @@ def test_the_operator_may_add_to_the_instructions() -> None:
     assert text.startswith(INSTRUCTIONS)
     assert "Keep allergies first." in text
     assert "health, home" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("2026-02-01", 1_769_904_000_000_000),
+        (" 2026-02-01T00:00:00+01:00 ", 1_769_900_400_000_000),
+        ("last week", None),
+        ("0001-06-01", None),
+        ("9999-06-01", None),
+        ("", None),
+        (20260201, None),
+        (None, None),
+    ],
+)
+def test_a_date_that_is_none_is_left_out(said: Any, found: int | None) -> None:
+    (fact,), _ = checked(one(valid_from=said, valid_to=said))
+    assert (fact.valid_from, fact.valid_to) == (100 if found is None else found, found)
+
+
+def test_a_statement_of_numbers_or_of_small_words_needs_them_in_its_source() -> None:
+    assert supported("42", words_of(["the answer is 42"]))
+    assert not supported("43", words_of(["the answer is 42"]))
+    assert supported("It is", words_of(["so it is"]))
+    assert not supported("It is", words_of(["never"]))
+    assert not supported("...", words_of(["..."]))
+
+
+def test_more_than_half_of_what_a_fact_says_stands_in_its_source() -> None:
+    words = words_of(["Ana paints boats"])
+    assert supported("Ana paints boats", words)
+    assert supported("Ana paints houses", words)
+    assert not supported("Ana sells houses", words)
+    assert not supported("Ana sells", words), "half is not enough"
+    assert supported("Ana paints boats 1 2 3", words), "numbers do not count against it"
+
+
+def test_fields_of_another_form_are_left_out() -> None:
+    (fact,), _ = checked(one(subject=7, kind="rumour", categories="home", relation="supersedes", confidence="?"))
+    assert (fact.subject, fact.kind, fact.categories, fact.relation, fact.of, fact.confidence) == (
+        None, "fact", ("home",), "new", None, None,
+    )  # fmt: skip
+    (fact,), _ = checked(one(subject=" Ana ", kind="plan", relation=["x"], of="f1", categories=[*"abcdefg"]))
+    assert (fact.subject, fact.kind, fact.relation, fact.of) == ("Ana", "plan", "new", None)
+    assert fact.categories == tuple("abcde")
+    (fact,), _ = checked(one(relation="refines", of="[F1]", source=" [M1] "))
+    assert (fact.relation, fact.of) == ("refines", known())
+    (fact,), _ = checked(one(categories=["HOME", "work"]), categories=["Home"])
+    assert fact.categories == ("Home",)
+
+
+def test_the_same_statement_is_kept_once_whatever_its_form() -> None:
+    assert normal("Ana  MOVED, to Porto!") == "ana moved to porto"
+    facts, dropped = checked(one(), one(text="ana moved... to PORTO"), one(text="Ana left for Porto last week."))
+    assert (len(facts), dropped) == (2, {"repeated": 1})
+
+
+def test_a_quote_is_found_at_the_beginning_and_at_the_end() -> None:
+    assert locate("i MOVED", "I moved") == (0, 7)
+    assert locate("cheese", SAID) == (SAID.index("cheese"), len(SAID) - 1)
+    assert locate("cheese cheese", SAID) is None
+    assert locate("a a b", "a a a b") == (2, 7)
+    assert locate("moved to Porto and more", "I moved to Porto") is None

@@ -11,9 +11,23 @@ from typing import Any
 import pytest
 
 from tacita import Tampered
-from tacita.hazmat import SecretKey
-from tacita.sealed import SealedRow
-from tacita.vault.format import VaultKeys, content_tag, digest, next_chain, open_event, padme, seal_event
+from tacita.hazmat import SecretKey, committed_seal
+from tacita.sealed import SealedPart, SealedRow
+from tacita.vault.format import (
+    VaultKeys,
+    _event_context,
+    _pad,
+    _unpad,
+    content_tag,
+    digest,
+    length_prefixed,
+    next_chain,
+    open_event,
+    open_part,
+    padme,
+    seal_event,
+    seal_part,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 VECTORS: dict[str, Any] = json.loads((ROOT / "tests" / "vectors" / "format_v1.json").read_text())
@@ -87,6 +101,75 @@ def test_every_flipped_bit_fails() -> None:
         row = SealedRow(event["seq"], tag, bytes(changed), digest(tag, bytes(changed)))
         with pytest.raises(Tampered):
             open_event(KEYS, bytes.fromhex(event["previous"]), row)
+
+
+@pytest.mark.parametrize(
+    "padded",
+    [
+        b"",
+        b"\0\0\0",
+        b"\0\0\0\1x\0\0",
+        b"\0\0\0\4body\0",
+        b"\0\0\0\5body",
+        b"\0\0\0\3body",
+        b"\xff\xff\xff\xffbody",
+    ],
+)
+def test_padding_has_one_form(padded: bytes) -> None:
+    """Sealed with the right key and for the right place, and still refused: no two seals say the same."""
+    context = _event_context(KEYS, 1, KEYS.genesis)
+    sealed = KEYS.header + committed_seal(KEYS.seal, context, padded)
+    with pytest.raises(Tampered, match="padding is not canonical"):
+        open_event(KEYS, KEYS.genesis, SealedRow(1, bytes(16), sealed, digest(bytes(16), sealed)))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 100, 1_000])
+def test_padded_a_body_comes_back_as_it_was(length: int) -> None:
+    body = bytes(range(256)) * 4
+    assert _unpad(_pad(body[:length])) == body[:length]
+    assert len(_pad(body[:length])) == padme(4 + length)
+
+
+def test_a_purged_event_is_not_opened() -> None:
+    with pytest.raises(Tampered, match=f"vault {KEYS.name} seq 3: no ciphertext"):
+        open_event(KEYS, KEYS.genesis, SealedRow(3, bytes(16), None, bytes(32)))
+
+
+def test_shorter_than_a_header_is_nothing() -> None:
+    for sealed in (b"", KEYS.header[:-1]):
+        with pytest.raises(Tampered, match="shorter than its header"):
+            open_event(KEYS, KEYS.genesis, SealedRow(1, bytes(16), sealed, digest(bytes(16), sealed)))
+
+
+@pytest.mark.parametrize("header", [b"XC\1\1", b"TC\2\1", b"TC\0\1", b"TC\1\2", b"TC\1\0"])
+def test_unknown_and_retired_formats_are_refused_before_any_key_is_touched(header: bytes) -> None:
+    event = seal_event(KEYS, 1, KEYS.genesis, bytes(16), b"body")
+    changed = header + event.sealed[4:]
+    with pytest.raises(Tampered, match="unknown or retired format"):
+        open_event(KEYS, KEYS.genesis, SealedRow(1, bytes(16), changed, digest(bytes(16), changed)))
+    part = seal_part(KEYS, bytes(16), 1, 0, b"body")
+    with pytest.raises(Tampered, match="snapshot part 0: unknown or retired format"):
+        open_part(KEYS, 1, SealedPart(0, header + part.sealed[4:]))
+
+
+def test_a_part_opens_in_its_own_place_only() -> None:
+    part = seal_part(KEYS, b"s" * 16, 7, 2, b"body")
+    assert open_part(KEYS, 7, part) == (b"s" * 16, b"body")
+    changed = part.sealed[:8] + b"t" * 16 + part.sealed[24:]
+    for upto_seq, other in ((8, part), (7, SealedPart(3, part.sealed)), (7, SealedPart(2, changed))):
+        with pytest.raises(Tampered, match=f"vault {KEYS.name} snapshot part {other.part}"):
+            open_part(KEYS, upto_seq, other)
+
+
+def test_sub_keys_names_and_tags_are_all_different() -> None:
+    other = VaultKeys.derive(SecretKey(bytes(32)), tenant=KEYS.tenant, vault_id=KEYS.vault_id, version=KEYS.version)
+    kinds = [(each.epoch, each.genesis[:16], each.content_key[:16], each.item_tag(b"")) for each in (KEYS, other)]
+    assert len({value for kind in kinds for value in kind}) == 8
+    assert KEYS.name == VECTORS["vault_id"][:12]
+    tags = {content_tag(KEYS.content_key, *parts) for parts in ((b"a", b"bc"), (b"ab", b"c"), (b"", b"abc"))}
+    assert len(tags) == 3
+    assert {len(tag) for tag in tags} == {16}
+    assert len({length_prefixed(*parts) for parts in ((b"a", b"bc"), (b"ab", b"c"), (b"abc",), (b"", b"abc"))}) == 4
 
 
 def test_sealing_twice_differs() -> None:
