@@ -17,6 +17,9 @@ BEAM    ?=
 
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=
+# How many tests run side by side: a number, or `logical` for one on each core.
+JOBS   ?= logical
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: help setup setup-dev model demo test check static rules quick bench scorecard torture offline format \
 	sbom wheel audit-deps lock clean
@@ -77,7 +80,7 @@ demo: $(VENV)/.run $(VENV)/.model
 	$(BIN)/tacita demo
 
 test: $(VENV)/.dev $(VENV)/.model
-	$(PY) -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
 
 check: static rules quick
 
@@ -96,7 +99,7 @@ rules: $(VENV)/.dev $(LINT)/.made
 	$(PY) scripts/rules.py $(LINT)/bin/semgrep
 
 quick: $(VENV)/.dev $(VENV)/.model
-	$(PY) -m pytest -m "not slow" $(TESTS)
+	$(PYTEST) -m "not slow" $(TESTS)
 
 bench: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m benchmarks --metrics=$(METRICS) --locomo=$(LOCOMO) --beam=$(BEAM)
