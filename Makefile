@@ -21,7 +21,7 @@ TESTS  ?=
 JOBS   ?= logical
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help setup setup-dev model demo test check static rules quick bench scorecard torture offline format \
+.PHONY: help setup setup-dev model demo test check static rules quick bench scorecard torture fuzz offline format \
 	sbom wheel audit-deps lock clean
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make bench    measure speed and retrieval, print the tables"
 	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
 	@echo "make torture  the same tests at full size: hours"
+	@echo "make fuzz     fuzz every parser of stored or foreign bytes, a minute each"
 	@echo "make offline  all tests without a route to anywhere"
 	@echo "make format   format the code and write the generated files"
 	@echo "make rules    hold src/ to our semgrep rules and the rules to their examples"
@@ -111,8 +112,11 @@ scorecard: $(VENV)/.dev $(VENV)/.model
 # The same tests at full size: hours.
 torture: $(VENV)/.dev $(VENV)/.model
 	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_BACKUP_KILLS=1000 TACITA_POWER_STATES=100000 \
-		TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 \
-		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys
+		TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 TACITA_FUZZ_SECONDS=3600 \
+		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys tests/fuzz
+
+fuzz: $(VENV)/.dev $(VENV)/.model
+	$(PY) tests/fuzz/run.py --seconds 60 --jobs 2
 
 # All tests in a network namespace that has loopback and no route.
 offline: $(VENV)/.dev $(VENV)/.model

@@ -37,7 +37,9 @@ MODULES = [
     *("src/tacita/vault", "src/tacita/access", "src/tacita/privacy/disclose.py", "src/tacita/pipeline/facts.py"),
     *(f"src/tacita/flows/{name}.py" for name in FLOWS),
 ]
-ATTACKS = "at_rest bound_views deleted_is_gone deleted_then_reopened erase_resurrection expiry_erases quarantine salvage"
+ATTACKS = (
+    "at_rest bound_views deleted_is_gone deleted_then_reopened erase_resurrection expiry_erases quarantine salvage"
+)
 TESTS = [
     *(f"tests/attacks/test_{name}.py" for name in (*ATTACKS.split(), "tampering", "whole_rollback")),
     *("tests/contracts", "tests/fuzz/test_regressions.py", "tests/unit/privacy/test_disclose.py"),

@@ -134,6 +134,11 @@ CLAIMS = (
         "published vectors (Wycheproof) of AES-GCM, HKDF, HMAC, Ed25519",
         ("tests/survival/test_primitives.py",),
     ),
+    Claim(
+        "Integrity",
+        "fuzzing of every parser of stored or foreign bytes: typed errors, no content in them, no hang",
+        ("tests/fuzz/test_fuzz.py::test_no_input_breaks_a_promise",),
+    ),
     Claim("Integrity", "files edited behind the store's back are refused", ("tests/attacks/test_tampering.py",)),
     Claim(
         "Integrity",

@@ -184,6 +184,10 @@ class SearchIndex:
             return None
         return found[1].vector(row + 1)
 
+    def sizes(self) -> dict[str, int]:
+        """Numbers in each vector of a model, by its name."""
+        return {model: space.dimensions for model, space in zip(self.models, self.spaces, strict=True)}
+
     def all_in(self, number: int) -> bool:
         """Whether every living message has its vectors in that space."""
         return self._held[number - 1] == self.living

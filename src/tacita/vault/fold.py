@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tacita.errors import Tampered
+from tacita.errors import ModelError, Tampered
 from tacita.items import Kind, Trust
 from tacita.vault.events import (
     ConsentSet,
@@ -95,6 +95,7 @@ class DerivedIndex(Protocol):
     def remove(self, rows: Sequence[int]) -> None: ...
     def set_vectors(self, row: int, vectors: NDArray[np.float16] | None, model: str) -> None: ...
     def arrays(self) -> dict[str, NDArray[Any]]: ...
+    def sizes(self) -> dict[str, int]: ...
     def nbytes(self) -> int: ...
 
 
@@ -165,6 +166,8 @@ class VaultState(Generic[Index]):
         self._pending: list[tuple[int, ItemRecord, int | None]] = []
         """(row, item, row of the version that it replaces) of which the index does not know yet."""
         self._metadata_columns: dict[str, list[Any]] = {}
+        self._sizes = index.sizes()
+        """Model -> numbers in each of its vectors."""
 
     # ------------------------------------------------------------------ reading
 
@@ -322,6 +325,26 @@ class VaultState(Generic[Index]):
                 raise Tampered(f"seq {seq}: an event that does not belong into a vault of items")
         return ()
 
+    def check_fits(self, event: Event) -> None:
+        """Raises ModelError for vectors of another size than those that the vault has under the same name.
+
+        Before they are written: a log with both folds to nothing.
+        """
+        match event:
+            case ItemAdded(item=item) | ItemUpdated(item=item):
+                embedding = item.embedding
+            case ItemReembedded():
+                embedding = event.embedding
+            case _:
+                return
+        if embedding is not None:
+            size = self._sizes.setdefault(embedding.model, embedding.dimensions)
+            if size != embedding.dimensions:
+                raise ModelError(
+                    f"embedder {embedding.model}: its vectors have {embedding.dimensions} numbers, "
+                    f"those that this vault has under the same name {size}; give the other embedder another name"
+                )
+
     def settle(self) -> None:
         """Hand the new rows to the derived index, in one batch. Writers leave it to the next reader, up to a limit.
 
@@ -358,6 +381,8 @@ class VaultState(Generic[Index]):
     ) -> None:
         _check(seq, item)
         row = self._count
+        if item.embedding is not None:
+            self._sizes.setdefault(item.embedding.model, item.embedding.dimensions)
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros(max(16, row // 8), ROW)])
         number = self._name_numbers
@@ -459,6 +484,7 @@ class VaultState(Generic[Index]):
         if row is None:
             return
         self._rows["model"][row] = self._name_numbers[embedding.model]
+        self._sizes.setdefault(embedding.model, embedding.dimensions)
         self.rare.reembedded.setdefault(row, []).append(seq)
         self.settle()
         try:

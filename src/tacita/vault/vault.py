@@ -171,6 +171,8 @@ class OpenVault(Generic[Index]):
                 change = decide(self.state)
                 if not change.events:
                     return change.result
+                for event in change.events:
+                    self.state.check_fits(event)
                 first = self._log.seq + 1
                 try:
                     self._log.append([(self._tag(event), encode(event)) for event in change.events], purge=change.purge)
