@@ -14,6 +14,9 @@ import argparse
 import ast
 import contextlib
 import copy
+import gc
+import inspect
+import io
 import json
 import os
 import random
@@ -26,6 +29,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
@@ -50,8 +54,7 @@ LONG = (
     "tests/unit/test_archive.py::test_any_history_comes_back_equal",
 )
 """Half a minute each, and nothing that others do not cover."""
-BUDGET = 60.0
-"""Seconds of tests that one change is worth, the quickest first."""
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-m", "not slow"]
 _SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
     ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
@@ -187,26 +190,77 @@ class Chosen:
         self.notes.write_text(json.dumps({"seconds": self.seconds, "failed": self.failed}))
 
 
-def run(tree: Path, arguments: list[str], plugin: Chosen, seconds: float) -> int | None:
-    """pytest in a child that has imported nothing of ours yet; its exit code, None if it took too long."""
+Patch = dict[tuple[str, int], CodeType]
+"""Functions by qualified name and first line, and what they are to do instead."""
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    """The functions of a module and of its classes, in order."""
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from (each,) if each.co_flags & inspect.CO_OPTIMIZED else _functions(each)
+
+
+def _shell(code: CodeType) -> tuple[Any, ...]:
+    """What a module and its classes do when they are imported, without the functions in them."""
+    parts = (
+        each for each in code.co_consts if not isinstance(each, CodeType) or not each.co_flags & inspect.CO_OPTIMIZED
+    )
+    consts = tuple(_shell(each) if isinstance(each, CodeType) else repr(each) for each in parts)
+    return code.co_code, code.co_names, consts
+
+
+def patch_of(source: bytes, mutant: Mutant, path: Path) -> Patch | None:
+    """The functions that a change is in; None if it is about what is done on import."""
+    old, new = (compile(text, str(path), "exec", dont_inherit=True) for text in (source, mutant.applied(source)))
+    if _shell(old) != _shell(new):
+        return None
+    pairs = zip(_functions(old), _functions(new), strict=True)
+    return {(before.co_qualname, before.co_firstlineno): after for before, after in pairs if before != after}
+
+
+def _put(patch: Patch | None, path: Path) -> None:
+    """Into what is imported already, in a child; without a patch all is imported again."""
+    for each in gc.get_objects() if patch is not None else ():
+        if type(each) is FunctionType and each.__code__.co_filename == str(path):
+            code = each.__code__
+            each.__code__ = (patch or {}).get((code.co_qualname, code.co_firstlineno), code)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("tacita", "tests")] if patch is None else ():
+        del sys.modules[name]
+
+
+def warm(tree: Path) -> None:
+    """Import the tests and all that they test, once: a child that runs them begins with a copy."""
+    os.chdir(tree)
+    sys.path[:0] = [str(tree / "src"), str(tree)]
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(tree / "src"), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*OPTIONS, "--collect-only", *TESTS])
+
+
+def run(
+    arguments: list[str], plugin: Chosen, seconds: float, patch: Patch | None = None, path: Path = ROOT
+) -> int | None:
+    """pytest in a child with a patch of what is at `path`; its exit code, None if it took too long."""
     plugin.notes.unlink(missing_ok=True)
     if (child := os.fork()) == 0:
         os.setsid()
-        os.chdir(tree)
         output = os.open(plugin.notes.with_suffix(".out"), os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        sys.path[:0] = [str(tree / "src"), str(tree)]
-        sys.dont_write_bytecode = True
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(tree / "src"), os.environ.get("PYTHONPATH", "")])
-        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        os._exit(pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not slow", *arguments], [plugin]))
+        try:
+            _put(patch, path)
+        except ValueError:  # other variables of the function around it: only an import gets that right
+            _put(None, path)
+        os._exit(pytest.main([*OPTIONS, *arguments], [plugin]))
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
+        time.sleep(0.01)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
@@ -227,7 +281,8 @@ def measure(tree: Path, state: Path) -> None:
     rc.write_text(f"[run]\ndata_file = {state}/coverage.data\ninclude = {included}\n[json]\nshow_contexts=1\n")
     options = ["-p", "pytest_cov", "--cov", f"--cov-config={rc}", "--cov-context=test", "--cov-report="]
     options += [f"--deselect={test}" for test in LONG]
-    if (code := run(tree, [*options, *TESTS], plugin, 3_600)) != 0:
+    warm(tree)
+    if (code := run([*options, *TESTS], plugin, 3_600)) != 0:
         raise SystemExit(f"the tests fail without any change ({code}): see {plugin.notes.with_suffix('.out')}")
     asked = [sys.executable, "-m", "coverage", "json", "-q", f"--rcfile={rc}", "-o", str(told)]
     subprocess.run(asked, cwd=tree, check=True)
@@ -239,7 +294,9 @@ def measure(tree: Path, state: Path) -> None:
     (state / "covered.json").write_text(json.dumps({"lines": lines, "seconds": seconds}))
 
 
-def covering(mutant: Mutant, covered: Mapping[str, Any], killers: Counter[str]) -> tuple[list[str], float]:
+def covering(
+    mutant: Mutant, covered: Mapping[str, Any], killers: Counter[str], budget: float
+) -> tuple[list[str], float]:
     """The tests of the changed line, first those that are quick and found most, and how long they take.
 
     A line that runs on import is everybody's who uses the file.
@@ -250,7 +307,7 @@ def covering(mutant: Mutant, covered: Mapping[str, Any], killers: Counter[str]) 
     chosen, total = sorted(tests, key=lambda test: seconds.get(test, 0) / (1 + killers[test])), 0.0
     for number, test in enumerate(chosen):
         total += seconds.get(test, 0)
-        if number and total > BUDGET:
+        if number and total > budget:
             return chosen[:number], total
     return chosen, total
 
@@ -258,6 +315,7 @@ def covering(mutant: Mutant, covered: Mapping[str, Any], killers: Counter[str]) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sample", type=int, help="so many changes, chosen at random; without it, all")
+    parser.add_argument("--budget", type=float, default=60, help="seconds of tests that one change is worth")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--module", action="append", help="a file or folder; may be repeated")
     parser.add_argument("--state", type=Path, default=ROOT / "build" / "mutate")
@@ -269,6 +327,8 @@ def main() -> int:
     tree, results = state / "tree", state / "results.jsonl"
     if given.fresh or not (state / "covered.json").exists():
         measure(tree, state)
+    else:
+        warm(tree)
     covered = json.loads((state / "covered.json").read_text())
     known = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     last: dict[str, dict[str, Any]] = {each["key"]: each for each in known}
@@ -281,12 +341,15 @@ def main() -> int:
     print(f"{len(every)} changes, {len(wanted)} chosen, {len(todo)} to do")
     killers: Counter[str] = Counter(each["by"] for each in known if each["by"])
     for number, one in enumerate(todo, 1):
-        tests, expected = covering(one, covered, killers)
+        tests, expected = covering(one, covered, killers, given.budget)
         plugin, original = Chosen(tests, state / "run.json"), (ROOT / one.path).read_bytes()
         (tree / one.path).write_bytes(one.applied(original))
-        code = run(tree, ["-x", *dict.fromkeys(test.split("::")[0] for test in tests)], plugin, 60 + 5 * expected)
+        files = dict.fromkeys(test.split("::")[0] for test in tests)
+        # What tests make when they are imported is made with the change only if all is imported again.
+        patch = None if given.retry else patch_of(original, one, tree / one.path)
+        code = run(["-x", *files], plugin, 20 + 4 * expected, patch, tree / one.path)
         (tree / one.path).write_bytes(original)
-        if code in (4, 5):
+        if code == 5:
             raise SystemExit(f"pytest found no tests to run for {one.key}")
         status = "timeout" if code is None else "survived" if code == 0 else "killed"
         by = (json.loads(plugin.notes.read_text())["failed"] or [""])[0] if plugin.notes.exists() else ""
