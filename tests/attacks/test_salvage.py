@@ -186,7 +186,9 @@ def test_isolated_the_rest_of_the_vault_goes_on(
     report = memory.verify(deep=True)
     assert (report.ok, report.isolated) == (True, len(done.lost))
     assert not done.lost or memory.consent(user_id="ana") is False, "a lost event may have withdrawn it"
-    assert "isolate" in {each["operation"] for each in memory.audit()}
+    told = [each for each in memory.audit() if each["operation"] == "isolate"]
+    vault = memory._engine.keys.vault_id("default", "user", "ana").hex()[:12]
+    assert [(each["vault"], each["items"]) for each in told] == [(vault, len(done.lost))]
     with pytest.raises(InvalidInput, match="nothing in this vault is damaged"):
         memory.isolate(user_id="ana")
     memory.close()

@@ -187,6 +187,59 @@ def test_under_a_legal_hold_nothing_goes(opened: Callable[..., Memory], clock: C
     assert texts(again, user_id="ana") == [], "what was overdue goes when the hold ends"
 
 
+def test_what_a_hold_refuses_is_refused_before_anything_is_touched(opened: Callable[..., Memory]) -> None:
+    memory = opened()
+    item = memory.add("evidence", user_id="ana").ids[0]
+    memory.hold(True, user_id="ana")
+    engine = memory._engine
+    vault = engine.find(memory._principal.scope({"user_id": "ana"}))
+    assert vault is not None
+    assert vault.save_snapshot(after=1)
+    seq = vault.seq
+    for refused in (lambda: memory.delete(item, user_id="ana"), lambda: memory.purge("user", user_id="ana")):
+        with pytest.raises(Held):
+            refused()
+    assert vault.seq == seq
+    assert engine.store.read_snapshot(vault.keys.vault_id) is not None
+
+
+def test_a_hold_that_comes_while_something_is_deleted_is_in_time(
+    opened: Callable[..., Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, other = opened(), opened()
+    item = memory.add("evidence", user_id="ana").ids[0]
+    drop = memory._engine.store.drop_snapshots
+
+    def late(vault_id: bytes) -> int:
+        other.hold(True, reason="case", user_id="ana")
+        return drop(vault_id)
+
+    monkeypatch.setattr(memory._engine.store, "drop_snapshots", late)
+    with pytest.raises(Held):
+        memory.delete(item, user_id="ana")
+    assert memory.get(item, user_id="ana").text == "evidence"
+
+
+def test_an_entry_of_the_trail_says_how_many_of_which_vault_went_and_why(opened: Callable[..., Memory]) -> None:
+    memory = opened().bind(actor="clerk", purpose="request 7")
+    name = memory._engine.keys.vault_id("default", "user", "ana").hex()[:12]
+    ids = memory.add(["one", "two", "three"], user_id="ana").ids
+    memory.delete(ids[0], user_id="ana")
+    memory.purge("user", user_id="ana")
+    memory.erase(user_id="ana")
+    trail = [each for each in memory.audit() if each["operation"] in ("delete", "purge", "erase")]
+    assert [
+        (each["operation"], each["vault"], each["items"], each["actor"], each["purpose"], each["outcome"])
+        for each in trail
+    ] == [
+        ("delete", name, 1, "clerk", "request 7", "ok"),
+        ("purge", name, 2, "clerk", "request 7", "ok"),
+        ("erase", name, 0, "clerk", "request 7", "ok"),
+    ]
+    proof = memory.erase(user_id="ana").proof
+    assert memory.verify_receipt(proof)["vault"] == memory._engine.keys.vault_id("default", "user", "ana").hex()
+
+
 def test_frozen_is_kept_and_neither_read_nor_told(opened: Callable[..., Memory]) -> None:
     model = ScriptedModel([json.dumps({"facts": []})] * 3)
     memory = opened(model=model)

@@ -133,7 +133,7 @@ def audit(values: Any) -> None:
     store, ring = MemoryLogStore(), MemoryKeyRing()
     keys = Keys(ring, LocalProvider(SecretKey(b"p" * 32), scheme="fuzz", where="here"))
     log = AuditLog(store, keys, "default", lambda: 10**15)
-    opened = log._open(create=True)
+    opened = log._open()
     assert opened is not None
     bodies = vaults.encoded(values[:32])
     if bodies:

@@ -317,6 +317,18 @@ def test_a_log_that_went_back_in_time_is_refused(opened: Callable[..., AuditLog]
     assert told(fresh) == ["one", "two", "three"]
 
 
+def test_a_log_that_is_gone_is_not_begun_anew(opened: Callable[..., AuditLog], store: Failing, place: Place) -> None:
+    opened(at_once=True).record("ana", "one")
+    kept = store._by_id.pop(audit_id(place))
+    fresh = AuditLog(store, place.keys, "acme", lambda: 1)
+    fresh.record("ana", "two")
+    with pytest.raises(Tampered, match="seq 1: rolled back"):
+        fresh.flush()
+    assert audit_id(place) not in store._by_id
+    store._by_id[audit_id(place)] = kept
+    assert told(fresh) == ["one", "two"]
+
+
 def test_what_is_no_audit_entry_does_not_pass_for_one(opened: Callable[..., AuditLog], place: Place) -> None:
     log = opened(at_once=True)
     log.record("ana", "one")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from tests.unit.vault.places import Place, added
 
+from tacita import hazmat
 from tacita.errors import Conflict, KeyUnavailable, Tampered, WrongKey
 from tacita.hazmat import SecretKey
 from tacita.keys._local import LocalProvider, ephemeral
@@ -102,6 +104,16 @@ def test_a_label_of_another_entry_is_refused(place: Place) -> None:
             place.keys.whose(replace(entry, label=label))
 
 
+@pytest.mark.parametrize("label", [b"", b"\xc1", ("acme", "user"), ("acme", "user", 7), "ana", [b"\xff", b"", b""]])
+def test_a_genuine_label_of_another_form_is_refused(place: Place, label: object) -> None:
+    place.keys.create("acme", "user", "ana")
+    entry = entry_of(place)
+    told = label if isinstance(label, bytes) else msgspec.msgpack.encode(label)
+    sealed = hazmat.committed_seal(place.keys._labels, entry.vault_id, told)
+    with pytest.raises(Tampered, match=f"key ring entry {entry.vault_id.hex()[:12]}: its label is of no known form"):
+        place.keys.whose(replace(entry, label=sealed))
+
+
 def test_a_key_under_a_root_key_that_nobody_has_says_which(place: Place) -> None:
     place.keys.create("acme", "user", "ana")
     stranger = ephemeral()
@@ -118,6 +130,29 @@ def test_the_uses_of_a_root_key_are_counted(place: Place) -> None:
     place.keys.find("acme", place.vault_id())
     assert place.keys.uses == {"wrap": 2, "unwrap": 1}
     assert place.another_process().keys.uses == {}
+
+
+def test_what_is_derived_from_the_catalog_is_the_same_for_ever() -> None:
+    """Another name for a vault would be another vault: no version may change one of these."""
+    ring, provider = MemoryKeyRing(), LocalProvider(SecretKey(bytes(range(32))), scheme="test", where="here")
+    assert provider.id == "test:6e1ea94e443c06e8"
+    ring.put_setting_once("catalog", provider.wrap(SecretKey(b"c" * 32), KeyContext("", bytes(32), 0)))
+    keys = Keys(ring, provider)
+    assert {
+        "vault": keys.vault_id("acme", "user", "ana").hex(),
+        "installation": keys.installation(),
+        "stand-in": keys.stand_in_tag(b"v" * 32, b"mail").hex(),
+        "receipts": keys.receipts.public.hex(),
+        "anchors": keys.anchors.mac(b"x").hex(),
+        "labels": keys._labels.mac(b"x").hex(),
+    } == {
+        "vault": "ad912c340f9da121bcf5f326c49db3b74515073715617e38d5c1e219c5500d0b",
+        "installation": "98da9e1dc20303e5dc5f361c8448a989",
+        "stand-in": "9e9a598054a64afc9e729ed41924439da941f022fec7f0eca2ca20d90843f05c",
+        "receipts": "e701b776544ecc8b18dc639dbe7e6d4c3d587e2a20cd1bfee6d43276c809e884",
+        "anchors": "8779b8d5bf755bc63aa1b4fab1d132e64f526ec478cb3b6458b853553584ea06",
+        "labels": "5aabac3209d097c558e117e35743343ef0547db251ab54a7cef921dc1b5dc81a",
+    }
 
 
 # ---------------------------------------------------------------------- another root key

@@ -32,7 +32,7 @@ def test_what_is_remembered_is_compared(place: Place, tmp_path: Path, caplog: py
     (tmp_path / "there").mkdir()
     path = tmp_path / "there" / "anchors.json"
     assert mirror(place, path).check(place.ring) == 0
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert [(record.name, record.levelno) for record in caplog.records] == [("tacita.anchors", logging.WARNING)]
     assert str(path) in caplog.text
     mirror(place, path).write(place.ring, 5)
     assert mirror(place, path).check(place.ring) == 2

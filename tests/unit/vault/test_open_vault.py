@@ -141,6 +141,7 @@ def test_erased_elsewhere_an_open_vault_is_let_go_of_and_may_be_made_anew(place:
     with pytest.raises(KeyUnavailable, match="erased"):
         opened.refresh()
     assert place.find() is None
+    assert place.vaults.open_bytes() == (0, 0)
     other.write(added(2, "new life"))
     assert place.texts() == ["new life"]
 
@@ -285,6 +286,16 @@ def test_a_vault_that_is_just_being_looked_for_is_not_held_up_by_eviction(place:
     assert not evicting.is_alive()
     assert not place.vaults._slots
     assert place.texts() == ["text 1"]
+
+
+def test_a_place_that_is_in_use_is_not_taken_away(place: Place) -> None:
+    """Two that look for the same vault must find the same place: else it is open twice."""
+    looked_for = place.vaults._slots[b"x" * 32] = cache._Slot(Lock())
+    with looked_for.lock:
+        place.find("nobody")
+        assert b"x" * 32 in place.vaults._slots
+    place.find("nobody else")
+    assert b"x" * 32 not in place.vaults._slots
 
 
 def test_size_is_counted_again_while_a_vault_is_used(place: Place) -> None:
