@@ -41,19 +41,11 @@ MODULES = [
     *(f"src/tacita/flows/{name}.py" for name in FLOWS),
 ]
 ATTACKS = (
-<<<<<<< HEAD
-    "at_rest bound_views deleted_is_gone deleted_then_reopened erase_resurrection expiry_erases quarantine salvage"
-)
-TESTS = [
-    *(f"tests/attacks/test_{name}.py" for name in (*ATTACKS.split(), "tampering", "whole_rollback")),
-    *("tests/contracts", "tests/fuzz/test_regressions.py", "tests/unit/privacy/test_disclose.py"),
-=======
     "deleted_is_gone deleted_then_reopened erase_resurrection expiry_erases quarantine salvage tampering whole_rollback"
 )
 TESTS = [
     *(f"tests/attacks/test_{name}.py" for name in ATTACKS.split()),
     *("tests/contracts", "tests/unit/privacy/test_disclose.py"),
->>>>>>> wt-cover
     *(f"tests/unit/{name}" for name in ("vault", "access", "keys", "pipeline/test_facts.py")),
     *(f"tests/unit/test_{name}.py" for name in ("archive", "backup", "forgetting", "inference", "mentions")),
 ]
