@@ -163,8 +163,8 @@ def builtin_calls(tree: ast.AST, name: str) -> Iterator[int]:
     ("maker", "allowed"),
     [
         # Door 1 of DESIGN section 3: whoever can make one can hand anything to a store.
-        ("SealedEvent", ("tacita.vault.format", "tacita.testing.log_contract")),
-        ("SealedPart", ("tacita.vault", "tacita.stores", "tacita.testing.log_contract")),
+        ("SealedEvent", ("tacita.vault.format", "tacita.stores.following", "tacita.testing.log_load")),
+        ("SealedPart", ("tacita.vault", "tacita.stores", "tacita.testing.log_contract", "tacita.testing.log_load")),
         # The cleartext of a key: only those who keep or wrap it.
         ("reveal_for_storage", ("tacita.keys", "tacita.testing")),
         ("Disclosed", ("tacita.privacy.disclose",)),
