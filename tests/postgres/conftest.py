@@ -122,6 +122,16 @@ class Server:
         address = f"{role or layout.role}@127.0.0.1:{port or self.port}/tacita"
         return f"postgres://{address}?password=env:TACITA_TEST_PASSWORD&schema={schema}{options}"
 
+    def proxy(self) -> Any:
+        """Somebody between us and this server."""
+        path = Path(__file__).with_name("proxy.py")
+        spec = importlib.util.spec_from_file_location("tacita_test_proxy", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.Proxy(self.port)
+
     def log(self, name: str, **more: Any) -> PostgresLogStore:
         """The log store of this name."""
         schema = self.schema(DATA, "log_" + hashlib.sha256(name.encode()).hexdigest()[:12])
