@@ -103,6 +103,17 @@ class Server:
             host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True, connect_timeout=5
         )
 
+    def wait(self) -> None:
+        """Until it answers again."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.admin().close()
+                return
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
     def execute(self, statements: str) -> list[tuple[Any, ...]]:
         """What the superuser's statements return."""
         with self.admin() as db:
@@ -168,6 +179,7 @@ def postgres_server() -> Iterator[Server]:
             settings.write(
                 f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{folder}'\n"
                 "max_connections = 80\nshared_buffers = 64MB\nautovacuum = off\n"
+                "recovery_init_sync_method = syncfs\n"
             )
         (folder / "log").touch()
         (folder / "log").chmod(0o666)
