@@ -26,7 +26,10 @@ def start(server: Any, name: str, first: int) -> subprocess.Popen[bytes]:
     uri = server.uri(DATA, store._schema)
     store.close()
     return subprocess.Popen(
-        [sys.executable, "-W", "error", str(WRITER), uri, str(first)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-W", "error", str(WRITER), uri, str(first)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
     )
 
 

@@ -87,7 +87,11 @@ def test_roles_that_may_do_too_much_are_refused_unless_told(server: Any) -> None
     server.execute("CREATE ROLE owning LOGIN PASSWORD '" + PASSWORD + "' IN ROLE tacita_app_owner")
     server.execute("ALTER ROLE postgres PASSWORD '" + PASSWORD + "'")
     try:
-        for role, complaint in (("twofold", "data and keys"), ("owning", "drop or empty"), ("postgres", "drop or empty")):
+        for role, complaint in (
+            ("twofold", "data and keys"),
+            ("owning", "drop or empty"),
+            ("postgres", "drop or empty"),
+        ):
             with pytest.raises(StoreError, match=complaint):
                 PostgresLogStore(server.uri(DATA, data, role=role), secret())
         for role in ("twofold", "postgres"):

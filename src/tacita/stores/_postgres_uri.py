@@ -143,7 +143,7 @@ def _transport(options: Mapping[str, str], hosts: list[str]) -> dict[str, str]:
         # Encrypted by Kerberos, a connection would not be verified by TLS.
         "gssencmode": "disable",
         # Who is not verified is not handed the password itself.
-        "require_auth": "" if verified else "!password",
+        "require_auth": "password,md5,gss,sspi,scram-sha-256,none" if verified else "!password",
     }
 
 

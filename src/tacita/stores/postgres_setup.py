@@ -103,6 +103,7 @@ def roles_sql(layout: Layout, *, role: str | None = None, owner: str | None = No
         for name, kind in ((holder, "NOLOGIN"), (user, "LOGIN"))
     )
     return f"""DO $$ BEGIN
+    PERFORM pg_advisory_xact_lock({_MIGRATIONS_LOCK});
 {made}
     EXECUTE format('GRANT CREATE ON DATABASE %I TO {holder}', current_database());
 END $$;
