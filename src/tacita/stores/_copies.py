@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -10,8 +11,24 @@ from tacita.errors import InvalidInput, StoreError
 from tacita.ports.log import LogStore
 from tacita.sealed import CopyCounts
 from tacita.stores._files import sync, sync_folder
+from tacita.stores._sqlite import Database
 from tacita.stores.following import follow
-from tacita.stores.sqlite import SqliteLogStore
+from tacita.stores.sqlite import LAYOUT, SqliteLogStore
+
+
+class _DraftFile(Database):
+    """A new file that nobody counts on before it is complete, and from which nothing was ever removed."""
+
+    def _connect(self, *, synchronous: str) -> sqlite3.Connection:  # noqa: ARG002  synced once, at the end
+        return super()._connect(synchronous="OFF")
+
+    def scrub(self) -> None:
+        pass
+
+
+class _Draft(SqliteLogStore):
+    def __init__(self, path: Path) -> None:
+        self._db = _DraftFile(path, LAYOUT, anywhere=True)
 
 
 def write_copy(source: LogStore, path: Path) -> None:
@@ -23,7 +40,7 @@ def write_copy(source: LogStore, path: Path) -> None:
         raise InvalidInput(f"{path} is there already; a backup never writes over a file")
     made = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns()}")
     try:
-        copy = SqliteLogStore(made, is_copy=True)
+        copy = _Draft(made)
         try:
             follow(copy, source)
         finally:

@@ -44,11 +44,23 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
         """As the base class, within `patience`. Afterwards the connection is of no use."""
-        try:
-            return super().wait(gen, interval=interval, timeout=self.patience if timeout is None else timeout)
-        except errors._WaitTimeout:
-            self.pgconn.finish()
-            raise psycopg.OperationalError("the server did not answer in time") from None
+        more = {} if timeout is None else {"timeout": timeout}  # older versions do not know it
+        return super().wait(_within(gen, self.patience), interval, **more)
+
+
+def _within(work: PQGen[Result], seconds: float) -> PQGen[Result]:
+    """A dialogue with the server, until too much time went by. It is woken at intervals, with nothing to read."""
+    deadline = time.monotonic() + seconds
+    try:
+        wanted = next(work)
+        while True:
+            ready = yield wanted
+            if not ready and time.monotonic() > deadline:
+                raise psycopg.OperationalError("the server did not answer in time")
+            wanted = work.send(ready)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
 
 
 def begin(db: Connection, name: str, timeout: float) -> None:
