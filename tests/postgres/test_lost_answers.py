@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from tacita.credentials import Credential
 from tacita.errors import StoreError
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor, SealedPart, VaultHead
+from tacita.stores.postgres import PostgresLogStore
+from tacita.stores.postgres_setup import DATA
 from tacita.testing.log_contract import LATER, A, E, event, events
 from tacita.testing.ring_contract import entry
 
@@ -156,6 +159,30 @@ def test_a_write_to_the_ring(server: Any, proxy: Any, name: str, cut: dict[str, 
     assert succeeded
     ring.close()
     watching.close()
+
+
+class Interrupted(PostgresLogStore):
+    """Somebody gives the log another key between the loss of an answer and the question what became of it."""
+
+    def _is_there(self, db: Any, vault_id: bytes, head: int, *rest: Any, **more: Any) -> bool | None:
+        self.between()
+        return super()._is_there(db, vault_id, head, *rest, **more)
+
+    between: Callable[[], object]
+
+
+def test_what_cannot_be_known_is_not_called_lost(server: Any, proxy: Any) -> None:
+    other = server.log("not known")
+    uri = server.uri(DATA, other._schema, port=proxy.port)
+    store = Interrupted(uri, lambda option: Credential("env:x", lambda _: "a-password-of-tests-only"))
+    store.append(A, 0, [event(1)], epoch=E)
+    store.between = lambda: other.replace(A, VaultHead(A, 1, 2, E), events(50, 3), epoch=LATER)
+    proxy.arm(1, answered=True)
+    with pytest.raises(StoreError, match="not known: read before you write it again") as failed:
+        store.append(A, 1, [event(2)], epoch=E)
+    assert not failed.value.retryable
+    store.close()
+    other.close()
 
 
 @pytest.mark.parametrize("cut", [FIRST, AFTER], ids=["before", "after"])

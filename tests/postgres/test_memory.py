@@ -22,7 +22,7 @@ from tacita.stores.postgres_setup import DATA, RING
 from tacita.stores.sqlite import SqliteLogStore
 from tacita.testing.log_contract import E, event
 
-SECRET = "CANARY the code of the safe is four eight fifteen"
+SECRET = "QUOKKA the code of the safe is four eight fifteen"
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_everything_a_user_does(server: Any, config: Path, tmp_path: Path) -> No
         cwd=server.folder,
     ).stdout
     logged = (server.folder / "log").read_bytes()
-    for form in (b"CANARY", b"CANARY".hex().encode(), b"Lisbon", b"Lisbon".hex().encode(), b"ana"):
+    for form in (b"QUOKKA", b"QUOKKA".hex().encode(), b"Lisbon", b"Lisbon".hex().encode(), b"ana"):
         assert form not in dumped
         assert form not in logged
 
@@ -115,9 +115,11 @@ FORKING = """
 import os, sys
 from tacita import Memory, StoreError
 memory = Memory.from_config(sys.argv[1])
-memory.add("before the fork", user_id="ana")
+memory.add([f"before the fork {n}" for n in range(100)], user_id="ana")
 store, ring = memory._parts.store, memory._parts.ring
-reader = store.read(next(store.vaults()).vault_id)
+longest = max(store.vaults(), key=lambda head: head.seq)
+reader = store.read(longest.vault_id)
+next(reader)
 child = os.fork()
 if child == 0:
     refused = 0
@@ -136,7 +138,8 @@ if child == 0:
     sys.exit(0 if refused == 3 else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 memory.add("after the fork", user_id="ana")
-assert memory.get_all(user_id="ana").total == 3
+assert memory.get_all(user_id="ana").total == 102
+assert len(list(reader)) == longest.seq - 1, "the child left the view that was being read alone"
 memory.close()
 print("fine")
 """

@@ -14,6 +14,7 @@ from tacita.errors import StoreError
 from tacita.stores._postgres_errors import ConnectionLost
 from tacita.stores._postgres_pool import Pool, Secret
 from tacita.stores._postgres_session import (
+    CURSOR,
     Backend,
     Connection,
     check_layout,
@@ -83,10 +84,13 @@ class Database(Pool):
         self, operation: str, query: str, values: tuple[Any, ...], *, at_first: int = 64
     ) -> Iterator[tuple[Any, ...]]:
         """The rows of a query from one consistent view, fetched as they are asked for."""
-        with self.connection(operation) as db, db.transaction():
+        with self.connection(operation) as db:
+            # No block that rolls back: whoever gives back a connection in the middle of something closes it.
+            db.execute("BEGIN READ ONLY")
             for chunk in chunks(db, query, values, at_first):
-                self.check_usable()
                 yield from chunk
+                self.check_usable()
+            db.execute("COMMIT")
 
     @contextmanager
     def moment(self, operation: str) -> Iterator[Moment]:
@@ -174,3 +178,12 @@ class Moment(Database):
     def connection(self, operation: str) -> Iterator[Connection]:  # noqa: ARG002  errors are mapped where it began
         """The one connection."""
         yield self._pinned
+
+    def stream(
+        self, operation: str, query: str, values: tuple[Any, ...], *, at_first: int = 64
+    ) -> Iterator[tuple[Any, ...]]:
+        """As the other. One at a time, and read to its end."""
+        with self.connection(operation) as db:
+            for chunk in chunks(db, query, values, at_first):
+                yield from chunk
+            db.execute(f"CLOSE {CURSOR}")

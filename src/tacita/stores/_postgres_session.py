@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ _LIFETIME_SECONDS: Final = 1800
 """After so long a connection is made anew: the server's settings are looked at again, and a password may have changed."""
 _PATIENCE_SECONDS: Final = 5.0
 """So much longer than the server's own time-out we wait for its answer."""
+CURSOR: Final = "tacita"
 _END_MS: Final = 5000
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _MOST_ROWS: Final = 5_000
@@ -41,6 +43,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     patience = 60.0
     opened = 0.0
     backend: Backend = (0, None)
+    owner = 0
+    """The process that made it."""
+
+    def __del__(self, *_: Any) -> None:
+        # A forked child lets go of its parent's connections without a word, and psycopg does not close them there.
+        if self.owner == os.getpid():
+            super().__del__()
 
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
         """As the base class, within `patience`. Afterwards the connection is of no use."""
@@ -74,7 +83,7 @@ def begin(db: Connection, name: str, timeout: float) -> None:
             f"{name}: {'fsync' if fsync == 'off' else 'synchronous_commit'} is off there, so what is acknowledged "
             "could be lost: switch it on for this server, database and role"
         )
-    db.backend = pid, started
+    db.backend, db.owner = (pid, started), os.getpid()
     db.opened = time.monotonic()
 
 
@@ -108,14 +117,16 @@ def in_transaction(db: Connection, work: Callable[[Connection], Result]) -> Resu
 
 
 def chunks(db: Connection, query: str, values: tuple[Any, ...], at_first: int) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of a query through a cursor of the server, a few MiB at a time. In a transaction."""
-    with db.cursor("tacita") as cursor:
-        cursor.execute(query, values, binary=True)
-        count = at_first
-        while chunk := cursor.fetchmany(count):
-            yield chunk
-            size = sum(len(value) for row in chunk for value in row if isinstance(value, bytes))
-            count = max(1, min(_MOST_ROWS, _CHUNK_BYTES * len(chunk) // (size + 1)))
+    """The rows of a query through a cursor of the server, a few MiB at a time. In a transaction, whose end closes it.
+
+    Nothing is sent when this is abandoned: that may happen in a forked child, which must not touch the connection.
+    """
+    db.execute(f"DECLARE {CURSOR} NO SCROLL CURSOR FOR {query}", values, prepare=False)
+    count = at_first
+    while chunk := db.execute(f"FETCH FORWARD {count} FROM {CURSOR}", prepare=False, binary=True).fetchall():
+        yield chunk
+        size = sum(len(value) for row in chunk for value in row if isinstance(value, bytes))
+        count = max(1, min(_MOST_ROWS, _CHUNK_BYTES * len(chunk) // (size + 1)))
 
 
 def check_layout(db: Connection, name: str, schema: str, layout: Layout) -> None:

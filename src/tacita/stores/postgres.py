@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from psycopg import Rollback
 
-from tacita.errors import HeadMoved, InvalidInput
+from tacita.errors import HeadMoved, InvalidInput, StoreError
 from tacita.hazmat import random_bytes
 from tacita.ports.log import LogStore
 from tacita.sealed import (
@@ -98,13 +98,27 @@ class PostgresLogStore(LogStore):
         return HeadMoved(f"the vault's head is not {expected.seq} of this epoch")
 
     def _is_there(
-        self, db: Connection, vault_id: bytes, head: int, last: SealedEvent | PurgedEvent, epoch: bytes
+        self,
+        db: Connection,
+        vault_id: bytes,
+        head: int,
+        last: SealedEvent | PurgedEvent,
+        epoch: bytes,
+        *,
+        before: bytes | None = None,
     ) -> bool | None:
-        """True if this very event, whose digest no other has, is where it was to be written; else None."""
-        query = f"""SELECT digest FROM {self._schema}.log WHERE vault_id = %b AND seq = %s AND EXISTS (
-                        SELECT 1 FROM {self._schema}.vaults WHERE vault_id = %b AND epoch = %b)"""
-        found = db.execute(query, (vault_id, head, vault_id, epoch), binary=True).fetchone()
-        return True if found is not None and found[0] == last.digest else None
+        """True if this very event, whose digest no other has, is where it was to be written; None if it is not."""
+        query = f"""SELECT epoch, digest FROM {self._schema}.vaults LEFT JOIN {self._schema}.log
+                        ON log.vault_id = vaults.vault_id AND seq = %s WHERE vaults.vault_id = %b"""
+        found = db.execute(query, (head, vault_id), binary=True).fetchone()
+        if found is None or found[0] == UNKNOWN_EPOCH:
+            return None
+        if found[0] == epoch:
+            return True if found[1] == last.digest else None
+        if before is not None and found[0] == before:
+            return None
+        # Sealed anew meanwhile by somebody else, perhaps with what we wrote.
+        raise StoreError("the log is of another epoch")
 
     def _replace(
         self, vault_id: bytes, expected: VaultHead, events: Sequence[SealedEvent | PurgedEvent], epoch: bytes
@@ -116,7 +130,10 @@ class PostgresLogStore(LogStore):
             rows.copy(db, self._schema, vault_id, 0, events)
             return True
 
-        self._db.write("replace", work, lambda db: self._is_there(db, vault_id, len(events), events[-1], epoch))
+        def settled(db: Connection) -> bool | None:
+            return self._is_there(db, vault_id, len(events), events[-1], epoch, before=expected.epoch)
+
+        self._db.write("replace", work, settled)
 
     def _remove(self, db: Connection, vault_id: bytes) -> DropCounts:
         parts = db.execute(f"DELETE FROM {self._schema}.snapshots WHERE vault_id = %b", (vault_id,)).rowcount
