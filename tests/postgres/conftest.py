@@ -82,12 +82,13 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
     schemas: set[str] = field(default_factory=set)
 
-    def run(self, program: str, *arguments: str) -> None:
-        """Run one of PostgreSQL's programs as the server's user."""
+    def run(self, program: str, *arguments: str) -> str:
+        """What one of PostgreSQL's programs prints, run as the server's user."""
         done = subprocess.run(
             [self.programs / program, *arguments], capture_output=True, check=False, cwd=self.folder, **self.account
         )
         assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
 
     def start(self, *options: str) -> None:
         """Start it and wait until it answers."""

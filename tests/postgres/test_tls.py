@@ -61,8 +61,10 @@ def tls(server: Any, tmp_path: Path) -> Iterator[Path]:
     if server.account:
         for path in [*server.folder.glob("*.key"), *server.folder.glob("*.crt")]:
             os.chown(path, server.account["user"], server.account["group"])
-    server.stop()
     folder = server.folder
+    if "ssl" not in server.run("pg_config", "--configure"):
+        pytest.fail("this server was built without TLS, and these tests need one with it: apt-get install postgresql")
+    server.stop()
     server.start(
         *("-c", "ssl=on", "-c", f"ssl_cert_file={folder}/server.crt", "-c", f"ssl_key_file={folder}/server.key"),
         *("-c", f"ssl_ca_file={folder}/root.crt"),
