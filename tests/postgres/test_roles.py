@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -213,6 +215,26 @@ def test_the_program_prints_what_it_would_run(capsys: pytest.CaptureFixture[str]
     assert "PASSWORD" not in printed
     with pytest.raises(Exception, match="small letters"):
         main(["data", "--schema", 'x"; DROP SCHEMA y'])
+
+
+def test_the_setup_of_the_how_to(server: Any) -> None:
+    server.execute("CREATE DATABASE newcomer")
+    psql = [server.programs / "psql", "-v", "ON_ERROR_STOP=1", "-h", server.folder, "-p", str(server.port)]
+    for half in ("data", "ring"):
+        for what in ("roles", "tables", "tables", "vacuum", "vacuum-full"):
+            command = [sys.executable, "-m", "tacita.stores.postgres_setup", half, what]
+            printed = subprocess.run(command, capture_output=True, check=True).stdout
+            ran = subprocess.run(
+                [*psql, "-U", "postgres", "-d", "newcomer"], input=printed, capture_output=True, check=False
+            )
+            assert ran.returncode == 0, ran.stderr.decode()
+    at = f"127.0.0.1:{server.port}/newcomer?password=env:TACITA_TEST_PASSWORD"
+    store = PostgresLogStore(f"postgres://tacita_app@{at}", secret())
+    ring = PostgresKeyRing(f"postgresql://tacita_keys@{at}", secret())
+    store.append(A, 0, [event(1)], epoch=E)
+    ring.create(entry(A))
+    store.close()
+    ring.close()
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
