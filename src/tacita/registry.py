@@ -15,14 +15,20 @@ _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
     *("ollama", "vllm", "lmstudio", "openai-compatible"),
 )
+_POSTGRES = ("postgres", "postgresql")
 REMOTE_EMBEDDERS = frozenset(_REMOTE) - {"anthropic", "groq"}
 """Schemes whose embedders are elsewhere."""
 
 _BUILT_IN: dict[Role, dict[str, str]] = {
-    "stores": {"sqlite": "tacita.stores.sqlite:SqliteLogStore", "memory": "tacita.stores.memory:MemoryLogStore"},
+    "stores": {
+        "sqlite": "tacita.stores.sqlite:SqliteLogStore",
+        "memory": "tacita.stores.memory:MemoryLogStore",
+        **dict.fromkeys(_POSTGRES, "tacita.stores.postgres_open:open_log"),
+    },
     "rings": {
         "sqlite": "tacita.stores.sqlite_ring:SqliteKeyRing",
         "memory": "tacita.stores.memory_ring:MemoryKeyRing",
+        **dict.fromkeys(_POSTGRES, "tacita.stores.postgres_open:open_ring"),
     },
     "keys": {
         "file": "tacita.keys.file:open_file",

@@ -163,10 +163,10 @@ def builtin_calls(tree: ast.AST, name: str) -> Iterator[int]:
     ("maker", "allowed"),
     [
         # Door 1 of DESIGN section 3: whoever can make one can hand anything to a store.
-        ("SealedEvent", ("tacita.vault.format", "tacita.sealed", "tacita.testing.log_contract")),
+        ("SealedEvent", ("tacita.vault.format", "tacita.sealed", "tacita.testing.log_load")),
         # What came out of a store, and goes into a copy of it.
         ("moved", ("tacita.stores.following",)),
-        ("SealedPart", ("tacita.vault", "tacita.stores", "tacita.testing.log_contract")),
+        ("SealedPart", ("tacita.vault", "tacita.stores", "tacita.testing.log_contract", "tacita.testing.log_load")),
         # The cleartext of a key: only those who keep or wrap it.
         ("reveal_for_storage", ("tacita.keys", "tacita.testing")),
         ("Disclosed", ("tacita.privacy.disclose",)),

@@ -9,39 +9,17 @@ from pathlib import Path
 import pytest
 
 from tacita.errors import HeadMoved, InvalidInput, StoreError
-from tacita.hazmat import sha256
 from tacita.ports.log import LogStore
 from tacita.sealed import DropCounts, PurgedEvent, SealedEvent, SealedPart, VaultHead
+from tacita.testing.log_load import LATER, A, B, E, LogStoreUnderLoad, event, events
 
-A, B = b"a" * 32, b"a" * 31 + b"b"
-E, LATER = b"e" * 16, b"l" * 16
-"""Two epochs of a vault."""
-
-
-def event(number: int, size: int = 100) -> SealedEvent:
-    """A well-formed event with recognisable bytes."""
-    sealed = (b"%06d" % number) * (size // 6 + 1)
-    return SealedEvent(number.to_bytes(16), sealed, sha256(number.to_bytes(16) + sealed))
+__all__ = ["LATER", "A", "B", "E", "LogStoreContract", "event", "events"]
 
 
-def events(first: int, count: int) -> list[SealedEvent]:
-    return [event(number) for number in range(first, first + count)]
-
-
-class LogStoreContract:
+class LogStoreContract(LogStoreUnderLoad):
     """The promises of `LogStore`. Set `persistent` to False for a store that ends with its object."""
 
     persistent = True
-
-    def make(self, folder: Path) -> LogStore:
-        """Open the store that lives in `folder`; called again for the same folder to open it anew."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[LogStore]:
-        opened = self.make(tmp_path / "store")
-        yield opened
-        opened.close()
 
     def test_append_and_read(self, store: LogStore) -> None:
         assert store.head(A) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,29 +10,16 @@ import pytest
 
 from tacita.errors import Conflict, KeyUnavailable, Tampered
 from tacita.ports.keys import KeyRing
-from tacita.sealed import Anchor, RingEntry
+from tacita.sealed import Anchor
+from tacita.testing.ring_load import A, B, KeyRingUnderLoad, entry
 
-A, B = b"a" * 32, b"b" * 32
-
-
-def entry(vault_id: bytes, wrapped: bytes = b"wrapped key") -> RingEntry:
-    return RingEntry(vault_id, 1, "test:1", wrapped, b"label", Anchor(0, b"c" * 32))
+__all__ = ["A", "B", "KeyRingContract", "entry"]
 
 
-class KeyRingContract:
+class KeyRingContract(KeyRingUnderLoad):
     """The promises of `KeyRing`. Set `persistent` to False for a ring that ends with its object."""
 
     persistent = True
-
-    def make(self, folder: Path) -> KeyRing:
-        """Open the ring that lives in `folder`; called again for the same folder to open it anew."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def ring(self, tmp_path: Path) -> Iterator[KeyRing]:
-        opened = self.make(tmp_path / "ring")
-        yield opened
-        opened.close()
 
     def test_three_states(self, ring: KeyRing) -> None:
         assert (ring.get(A), ring.shredded(A)) == (None, False)

@@ -1,0 +1,195 @@
+"""What a PostgreSQL URI says: `postgres://role@host:5432/database?password=env:NAME&sslrootcert=/etc/ssl/db.pem`.
+
+Nothing else decides where the rows go: libpq's variables (`PGHOST`, `PGOPTIONS`, ...) and files (`~/.pgpass`) do not count.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, unquote
+
+from psycopg import pq
+
+from tacita.errors import ConfigError
+
+_OPTIONS: Final = frozenset(
+    {
+        *("password", "host", "schema", "pool", "timeout", "sslmode", "sslrootcert", "sslcert", "sslkey"),
+        *("insecure", "overprivileged"),
+    }
+)
+_SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NO_FILE: Final = "/dev/null/none"
+"""A path that can never exist: libpq takes an empty one for `~/.pgpass`."""
+_CONNECT_SECONDS: Final = 10
+_NOT_EMPTY: Final = {"min_protocol_version": "3.0", "max_protocol_version": "3.0"}
+"""Built-in defaults that libpq does not tell, of parameters that it does not take empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is and as whom to enter it, checked. Holds no secret."""
+
+    parameters: Mapping[str, str]
+    """Everything that libpq may be told, but the password."""
+    schema: str
+    has_password: bool
+    most_connections: int
+    timeout: float
+    """Seconds that one statement, or the wait for a connection, may take."""
+    overprivileged: bool
+    """The operator accepts a role that may do more than it needs."""
+
+    @property
+    def name(self) -> str:
+        """For messages and reprs: hosts, database and schema."""
+        hosts = self.parameters["host"].split(",")
+        ports = self.parameters["port"].split(",")
+        where = ",".join(
+            host if host.startswith("/") else f"{host}:{port}" for host, port in zip(hosts, ports, strict=True)
+        )
+        return f"postgres {where}/{self.parameters['dbname']} schema {self.schema}"
+
+
+def parse(uri: str, *, schema: str) -> Address:
+    """Take a URI apart; `schema` is where our tables are unless it says so. Raises ConfigError, never quoting a value."""
+    scheme, _, rest = uri.partition("://")
+    if scheme not in ("postgres", "postgresql"):
+        raise ConfigError("a PostgreSQL database is named as postgres://ROLE@HOST/DATABASE?password=env:NAME")
+    rest, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := options.keys() - _OPTIONS:
+        raise ConfigError(f"postgres: unknown options ({len(unknown)}); known are {', '.join(sorted(_OPTIONS))}")
+    authority, _, database = rest.partition("/")
+    role, _, hosts = authority.rpartition("@")
+    if ":" in role:
+        raise ConfigError("postgres: no password in the address; write password=env:NAME")
+    if not role or not database or "/" in database:
+        raise ConfigError("postgres: name the role and the database, as in postgres://ROLE@HOST/DATABASE")
+    _check_reference(options.get("password"))
+    chosen = options.get("schema", schema)
+    if not _SCHEMA.fullmatch(chosen):
+        raise ConfigError("postgres: a schema is named with small letters, digits and _")
+    names, ports = _hosts(hosts, options.get("host"))
+    timeout = _number(options, "timeout", 30, 1, 3600)
+    parameters = {
+        "host": ",".join(names),
+        "port": ",".join(ports),
+        "dbname": unquote(database),
+        "user": unquote(role),
+        **_transport(options, names),
+        # A standby that lags would show a head that is not the last one.
+        "target_session_attrs": "read-write",
+        "connect_timeout": str(_CONNECT_SECONDS),
+        "keepalives": "1",
+        "keepalives_idle": "15",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": str(int(timeout * 1000)),
+        "application_name": "tacita",
+        "client_encoding": "UTF8",
+        "passfile": _NO_FILE,
+    }
+    return Address(
+        _told_explicitly(parameters),
+        chosen,
+        "password" in options,
+        int(_number(options, "pool", 8, 1, 1000)),
+        timeout,
+        _yes(options, "overprivileged"),
+    )
+
+
+def _hosts(authority: str, socket_folder: str | None) -> tuple[list[str], list[str]]:
+    if socket_folder is not None:
+        # As libpq writes it: postgres://role@/database?host=/run/postgresql
+        if authority.strip(":0123456789") or not socket_folder.startswith("/"):
+            raise ConfigError("postgres: host=FOLDER names a socket's folder, and then the address names no host")
+        return [socket_folder], [authority.removeprefix(":") or "5432"]
+    names, ports = [], []
+    for each in authority.split(","):
+        name, colon, port = each.rpartition(":")
+        if not colon or each.endswith("]"):
+            name, port = each, "5432"
+        names.append(unquote(name).removeprefix("[").removesuffix("]"))
+        ports.append(port)
+        if not names[-1] or "," in names[-1] or not (port.isascii() and port.isdigit()):
+            raise ConfigError("postgres: name the host, as in postgres://ROLE@HOST:5432/DATABASE")
+    return names, ports
+
+
+def _transport(options: Mapping[str, str], hosts: list[str]) -> dict[str, str]:
+    """How the connection is protected: verified TLS, unless it stays on this machine or is named insecure."""
+    if options.get("sslmode", "verify-full") != "verify-full":
+        raise ConfigError(
+            "postgres: sslmode is verify-full; say insecure=yes if you mean a connection without verified TLS"
+        )
+    near = all(_is_near(host) for host in hosts)
+    verified = "sslrootcert" in options or "sslmode" in options or not (near or _yes(options, "insecure"))
+    if verified and _yes(options, "insecure"):
+        raise ConfigError("postgres: insecure=yes and verified TLS exclude each other")
+    return {
+        "sslmode": "verify-full" if verified else "prefer",
+        "sslrootcert": options.get("sslrootcert", "system") if verified else "",
+        "sslcert": options.get("sslcert", ""),
+        "sslkey": options.get("sslkey", ""),
+        # Else libpq looks for a certificate in the home folder.
+        "sslcertmode": "allow" if "sslcert" in options else "disable",
+        "ssl_min_protocol_version": "TLSv1.2",
+        # Encrypted by Kerberos, a connection would not be verified by TLS.
+        "gssencmode": "disable",
+        # Who is not verified is not handed the password itself.
+        "require_auth": "password,md5,gss,sspi,scram-sha-256,none" if verified else "!password",
+    }
+
+
+def _is_near(host: str) -> bool:
+    if host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _told_explicitly(parameters: dict[str, str]) -> dict[str, str]:
+    """Every parameter that libpq would else take from a variable of the environment has its built-in default instead."""
+    known = pq.Conninfo.get_defaults()
+    if missing := parameters.keys() - {option.keyword.decode() for option in known}:
+        raise ConfigError(
+            f"postgres: this libpq is older than 16 ({', '.join(sorted(missing))}): install psycopg[binary]"
+        )
+    told = {
+        option.keyword.decode(): (option.compiled or b"").decode() or _NOT_EMPTY.get(option.keyword.decode(), "")
+        for option in known
+        if option.envvar and option.keyword not in (b"password", b"service", b"servicefile")
+    }
+    return told | parameters
+
+
+def _check_reference(value: str | None) -> None:
+    if value is not None and (value.partition(":")[0] not in ("env", "file", "keyring") or not value.partition(":")[2]):
+        raise ConfigError(
+            "postgres: password is given by reference: password=env:NAME, file:PATH or keyring:SERVICE/NAME"
+        )
+
+
+def _number(options: Mapping[str, str], option: str, default: float, least: float, most: float) -> float:
+    try:
+        value = float(options.get(option, default))
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise ConfigError(f"postgres: {option} is a number from {least:g} to {most:g}")
+    return value
+
+
+def _yes(options: Mapping[str, str], option: str) -> bool:
+    value = options.get(option, "no")
+    if value not in ("yes", "true", "no", "false"):
+        raise ConfigError(f"postgres: {option} is yes or no")
+    return value in ("yes", "true")

@@ -1,0 +1,37 @@
+"""The PostgreSQL log and key ring under the public contracts, on a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tacita.ports.keys import KeyRing
+from tacita.ports.log import LogStore
+from tacita.testing.log_contract import LogStoreContract
+from tacita.testing.ring_contract import KeyRingContract
+
+
+class TestPostgresLogStore(LogStoreContract):
+    server: Any
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server: Any) -> None:
+        self.server = server
+
+    def make(self, folder: Path) -> LogStore:
+        store: LogStore = self.server.log(str(folder))
+        return store
+
+
+class TestPostgresKeyRing(KeyRingContract):
+    server: Any
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server: Any) -> None:
+        self.server = server
+
+    def make(self, folder: Path) -> KeyRing:
+        ring: KeyRing = self.server.ring(str(folder))
+        return ring
