@@ -58,7 +58,13 @@ class Parts:
             _home.copy_record(self.settings.home, folder)
         except OSError as error:
             raise StoreError(f"{folder} cannot be written: {error.strerror}") from error
-        self.ring.backup(folder / "ring.db")
+        try:
+            self.ring.backup(folder / "ring.db")
+        except StoreError:
+            # Half a copy under its name would look like one.
+            (folder / "home.json").unlink()
+            folder.rmdir()
+            raise
 
     def describe(self) -> dict[str, Any]:
         """What `doctor` shows. No content and no secret."""
@@ -70,7 +76,7 @@ class Parts:
             "home": str(home),
             "tenant": self.settings.tenant,
             "store": self.store.scheme,
-            "durable": on_disk,
+            "durable": self.store.scheme != "memory",
             "sealed": ["texts", "metadata", "labels", "timestamps", "vectors", "history", "audit log"],
             "visible_to_store": ["number of vaults", "number, order and padded size of events", "keyed tags"],
             "key_provider": self.keys.id,
