@@ -69,7 +69,6 @@ class Parts:
     def describe(self) -> dict[str, Any]:
         """What `doctor` shows. No content and no secret."""
         home = self.settings.home
-        on_disk = self.store.scheme == "sqlite"
         files = _home.file_modes(home) if home.is_dir() else []
         same_disk = bool(self.keys.id.startswith("file:") and _home.same_disk(home, self.keys.where))
         return {
