@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tacita import _home
+from tacita import _home, registry
 from tacita.access.audit import AuditLog
 from tacita.config import Settings, build
 from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable, TacitaError
@@ -39,11 +39,13 @@ def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = Fals
         KeyUnavailable: the home has no key ring; restore that first.
         StoreError: the file is no log of Tacita, or cannot be written.
     """
-    if settings.store is not None:
-        raise ConfigError("restore puts back the SQLite log of a home; this home's settings name another store")
+    elsewhere = settings.store is not None and registry.split(settings.store)[0] not in ("sqlite", "memory")
+    if settings.store is not None and not elsewhere:
+        raise ConfigError("restore puts back the log of a home; this home's settings name another SQLite file")
     if not copy.is_file() or copy.is_symlink():
         raise InvalidInput(f"{copy} is no file")
-    if not (settings.home / _RECORD).exists() or not (settings.keys_folder / "ring.db").exists():
+    ring_is_here = settings.ring is not None or (settings.keys_folder / "ring.db").exists()
+    if not (settings.home / _RECORD).exists() or not ring_is_here:
         raise KeyUnavailable(f"{settings.home} has no key ring: restore the keys first")
     _home.prepare(settings.home)
     live = settings.data / "log.db"
@@ -51,6 +53,9 @@ def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = Fals
     try:
         _copy(copy, candidate)
         report = _adopt(settings, candidate, accept_rollback=accept_rollback)
+        if elsewhere:
+            _follow(settings, candidate)
+            return _recorded(settings, report)
         _settle(settings, live)
         for suffix in ("-wal", "-shm"):
             live.with_name(live.name + suffix).unlink(missing_ok=True)
@@ -59,8 +64,7 @@ def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = Fals
     finally:
         for path in (candidate, *(candidate.with_name(candidate.name + suffix) for suffix in ("-wal", "-shm"))):
             path.unlink(missing_ok=True)
-    _record(settings, report)
-    return report
+    return _recorded(settings, report)
 
 
 def restore_keys(settings: Settings, folder: Path) -> None:
@@ -113,7 +117,16 @@ def _settle(settings: Settings, live: Path) -> None:
             log.warning("the data that are being replaced do not open (%s)", error.code)
 
 
-def _record(settings: Settings, report: RestoreReport) -> None:
+def _follow(settings: Settings, candidate: Path) -> None:
+    """Bring a store elsewhere to what the copy holds."""
+    parts = build(settings, embedder="none")
+    try:
+        parts.store.follow_copy(candidate)
+    finally:
+        parts.close()
+
+
+def _recorded(settings: Settings, report: RestoreReport) -> RestoreReport:
     parts = build(settings, embedder="none")
     try:
         keys = Keys(parts.ring, parts.keys)
@@ -125,6 +138,7 @@ def _record(settings: Settings, report: RestoreReport) -> None:
             AnchorMirror(parts.anchors, keys.anchors).write(parts.ring, system_clock())
     finally:
         parts.close()
+    return report
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tacita import Memory, Tampered
+from tacita import Conflict, Memory, Tampered
 from tacita.config import Settings
 from tacita.hazmat import sha256
+from tacita.restoring import restore_data
 from tacita.rotating import rotate
 from tacita.stores.postgres_setup import DATA, RING
 from tacita.stores.sqlite import SqliteLogStore
@@ -76,6 +77,30 @@ def test_everything_a_user_does(server: Any, config: Path, tmp_path: Path) -> No
     for form in (b"QUOKKA", b"QUOKKA".hex().encode(), b"Lisbon", b"Lisbon".hex().encode(), b"ana"):
         assert form not in dumped
         assert form not in logged
+
+
+def test_a_copy_comes_back_and_nothing_goes_back_in_time_unasked(server: Any, config: Path, tmp_path: Path) -> None:
+    settings = Settings.load(config=config)
+    with Memory.from_config(config) as memory:
+        memory.add(["one", "two"], user_id="ana")
+        memory.add("rui is erased later", user_id="rui")
+        memory.backup(tmp_path / "copy.db")
+        memory.add("since", user_id="ana")
+        memory.erase(user_id="rui")
+        memory.add("made since", user_id="eva")
+    with pytest.raises(Conflict, match="back in time"):
+        restore_data(settings, tmp_path / "copy.db")
+    with Memory.from_config(config) as memory:
+        assert memory.get_all(user_id="ana").total == 3
+    report = restore_data(settings, tmp_path / "copy.db", accept_rollback=True)
+    assert (report.erased, report.rolled_back >= 2) == (1, True)
+    with Memory.from_config(config) as memory:
+        assert {item.text for item in memory.get_all(user_id="ana").items} == {"one", "two"}
+        assert memory.get_all(user_id="rui").total == 0
+        assert memory.get_all(user_id="eva").total == 0
+        assert memory.verify(deep=True).ok
+        memory.add("and on", user_id="ana")
+        assert "restore" in {entry["operation"] for entry in memory.audit()}
 
 
 def test_edits_behind_its_back_are_noticed(server: Any, config: Path) -> None:

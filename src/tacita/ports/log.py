@@ -131,6 +131,13 @@ class LogStore(ABC):
         """
         raise StoreError(f"a {self.scheme} store is backed up with its own tools")
 
+    def follow_copy(self, path: Path) -> CopyCounts:  # noqa: ARG002  for those that can
+        """Make the store hold what a file that `backup` wrote holds, and nothing else. Nobody else may use it meanwhile.
+
+        Cut short, it goes on when it is repeated. Raises StoreError.
+        """
+        raise StoreError(f"a {self.scheme} store is restored with its own tools")
+
     def backup(self, path: Path) -> None:  # noqa: ARG002  for those that can
         """Write a copy as of one moment to a new private file, while the store is in use.
 

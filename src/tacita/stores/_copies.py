@@ -55,6 +55,15 @@ def write_copy(source: LogStore, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def follow_copy(target: LogStore, path: Path) -> CopyCounts:
+    """Bring a store elsewhere to what such a file holds."""
+    copy = SqliteLogStore(path, is_copy=True)
+    try:
+        return follow(target, copy)
+    finally:
+        copy.close()
+
+
 def update_copy(source: LogStore, path: Path) -> CopyCounts:
     """Bring such a file to what `source` holds now. Raises InvalidInput when there is none."""
     if not path.is_file() or path.is_symlink():

@@ -40,7 +40,8 @@ def _copy_vault(copy: LogStore, source: LogStore, vault_id: bytes) -> bool:
         if rows and after is not None and after.epoch == head.epoch:  # else it became another one while we read
             break
     kept = copy.head(vault_id)
-    if kept is not None and kept.epoch != head.epoch:
+    if kept is not None and (kept.epoch != head.epoch or kept.seq >= len(rows)):
+        # Another life of the vault, or a later moment of it, which a copy is put back over.
         copy.drop(vault_id, epoch=kept.epoch)
         kept = None
     events = [moved(row) for row in rows]

@@ -25,7 +25,7 @@ from tacita.sealed import (
     VaultHead,
 )
 from tacita.stores import _postgres_rows as rows
-from tacita.stores._copies import update_copy, write_copy
+from tacita.stores._copies import follow_copy, update_copy, write_copy
 from tacita.stores._postgres import Database, Moment
 from tacita.stores._postgres_pool import Secret
 from tacita.stores._postgres_session import Connection
@@ -221,6 +221,9 @@ class PostgresLogStore(LogStore):
     def backup(self, path: Path) -> None:
         with self._db.moment("backup") as moment:
             write_copy(_AtOneMoment(moment), path)
+
+    def follow_copy(self, path: Path) -> CopyCounts:
+        return follow_copy(self, path)
 
     def update_copy(self, path: Path) -> CopyCounts:
         return update_copy(self, path)
