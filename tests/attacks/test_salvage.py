@@ -461,3 +461,26 @@ def test_erased_while_it_is_repaired(opened: OPEN, database: Path, monkeypatch: 
     assert seen[-1] == (report.vaults, report.vaults)
     assert memory.get_all(user_id="ana").total == 0
     assert memory.repair().rebuilt == 0
+
+
+def test_a_small_snapshot_that_was_damaged_is_there_again(opened: OPEN, database: Path, planted: int) -> None:
+    with opened(embedder="none") as memory:
+        vault = memory._engine.find(memory._principal.scope({"user_id": "ana"}))
+        assert vault is not None
+        assert vault.save_snapshot(after=1)
+    damage(database, "UPDATE snapshots SET sealed = zeroblob(length(sealed))")
+    memory = opened(embedder="none")
+    assert memory.repair().rebuilt == 1
+    stored = memory._engine.store.read_snapshot(vault.keys.vault_id)
+    assert stored is not None
+    assert stored[0] == 8
+    assert [each["items"] for each in memory.audit() if each["operation"] == "repair"] == [1]
+    assert memory.verify(deep=True).ok
+
+
+def test_rows_without_a_key_cannot_be_isolated(opened: OPEN, database: Path, planted: int) -> None:
+    memory = opened(embedder="none")
+    memory._engine.keys.ring.shred(memory._engine.keys.vault_id("default", "user", "ana"))
+    with pytest.raises(InvalidInput, match="nothing is stored"):
+        memory.isolate(user_id="ana")
+    assert salvaged(memory) == ([], set())

@@ -63,6 +63,14 @@ def test_no_event_shows_what_it_holds(event: Event) -> None:
     assert list(event.__rich_repr__()) == []
 
 
+@pytest.mark.parametrize("event", [event for event, _ in EVENTS], ids=lambda event: type(event).__name__)
+def test_an_event_cannot_be_changed(event: Event) -> None:
+    parts = [event, getattr(event, "item", event), getattr(event, "embedding", None) or event]
+    for each in [*parts, getattr(parts[1], "derivation", None) or event, *getattr(event, "entries", ())]:
+        with pytest.raises(AttributeError):
+            setattr(each, each.__struct_fields__[0], None)
+
+
 def test_a_field_or_a_kind_of_event_that_nobody_knows_is_refused() -> None:
     known = msgspec.msgpack.decode(encode(added(7, "the words")))
     for body in (
