@@ -484,3 +484,16 @@ def test_rows_without_a_key_cannot_be_isolated(opened: OPEN, database: Path, pla
     with pytest.raises(InvalidInput, match="nothing is stored"):
         memory.isolate(user_id="ana")
     assert salvaged(memory) == ([], set())
+
+
+def test_the_log_says_who_gave_up_what_and_why(opened: OPEN, database: Path, planted: int) -> None:
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, planted | 3), planted | 3)
+    memory = opened(embedder="none").bind(actor="operator", purpose="ticket 9")
+    memory.isolate(user_id="ana")
+    memory.repair()
+    list(memory.salvage(user_id="ana"))
+    told = [(each["operation"], each["purpose"]) for each in memory.audit() if each["actor"] == "operator"]
+    wanted = ("isolated", "consent", "isolate", "repair", "salvage")
+    assert sorted(each for each in told if each[0] in wanted) == sorted((name, "ticket 9") for name in wanted)
+    rekeyed = [each for each in memory.audit() if each["operation"] == "rekeyed"]
+    assert [each["actor"] for each in rekeyed] == ["operator"]
