@@ -497,3 +497,17 @@ def test_the_log_says_who_gave_up_what_and_why(opened: OPEN, database: Path, pla
     assert sorted(each for each in told if each[0] in wanted) == sorted((name, "ticket 9") for name in wanted)
     rekeyed = [each for each in memory.audit() if each["operation"] == "rekeyed"]
     assert [each["actor"] for each in rekeyed] == ["operator"]
+
+
+def test_a_deleted_item_is_not_outdated_whatever_was_lost_of_it(opened: OPEN, database: Path) -> None:
+    memory = opened(embedder="none")
+    first, second = (raw(each) for each in memory.add(["first", "second"], user_id="ana").ids)
+    at = {"at": 1_700_000_000_000_000, "actor": "ana"}
+    write(memory, ItemSuperseded(id=first, by=second, until=at["at"], reason="supersedes", **at))  # 3
+    write(memory, ItemDeleted(id=first, purged=(), **at))  # 4
+    number = number_of(memory, database)
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, number | 3), number | 3)
+    memory = opened(embedder="none")
+    report = memory.isolate(user_id="ana")
+    assert (report.lost, report.outdated) == ((3,), ())
+    assert [item.text for item in memory.get_all(user_id="ana")] == ["second"]

@@ -225,6 +225,7 @@ def test_more_than_half_of_what_a_fact_says_stands_in_its_source() -> None:
     assert not supported("Ana sells houses", words)
     assert not supported("Ana sells", words), "half is not enough"
     assert supported("Ana paints boats 1 2 3", words), "numbers do not count against it"
+    assert not supported("Ana sells 1", words), "nor for it"
 
 
 def test_fields_of_another_form_are_left_out() -> None:
