@@ -295,15 +295,19 @@ def measure(tree: Path, state: Path) -> None:
 
 
 def covering(
-    mutant: Mutant, covered: Mapping[str, Any], killers: Counter[str], budget: float
+    mutant: Mutant, covered: Mapping[str, Any], killers: Counter[str], budget: float, *, whole: bool
 ) -> tuple[list[str], float]:
     """The tests of the changed line, first those that are quick and found most, and how long they take.
 
-    A line that runs on import is everybody's who uses the file.
+    A line that runs on import is everybody's who uses the file. `whole`: with all others of the same test files, for what
+    a test module does on import is no test's.
     """
     lines, seconds = covered["lines"].get(mutant.path, {}), covered["seconds"]
     tests = lines.get(str(mutant.line)) or lines.get(str(mutant.statement))
     tests = tests or sorted({test for each in lines.values() for test in each})
+    if whole:
+        files = {test.split("::")[0] for test in tests}
+        tests = [test for test in seconds if test.split("::")[0] in files]
     chosen, total = sorted(tests, key=lambda test: seconds.get(test, 0) / (1 + killers[test])), 0.0
     for number, test in enumerate(chosen):
         total += seconds.get(test, 0)
@@ -341,7 +345,7 @@ def main() -> int:
     print(f"{len(every)} changes, {len(wanted)} chosen, {len(todo)} to do")
     killers: Counter[str] = Counter(each["by"] for each in known if each["by"])
     for number, one in enumerate(todo, 1):
-        tests, expected = covering(one, covered, killers, given.budget)
+        tests, expected = covering(one, covered, killers, given.budget, whole=given.retry)
         plugin, original = Chosen(tests, state / "run.json"), (ROOT / one.path).read_bytes()
         (tree / one.path).write_bytes(one.applied(original))
         files = dict.fromkeys(test.split("::")[0] for test in tests)

@@ -461,3 +461,53 @@ def test_erased_while_it_is_repaired(opened: OPEN, database: Path, monkeypatch: 
     assert seen[-1] == (report.vaults, report.vaults)
     assert memory.get_all(user_id="ana").total == 0
     assert memory.repair().rebuilt == 0
+
+
+def test_a_small_snapshot_that_was_damaged_is_there_again(opened: OPEN, database: Path, planted: int) -> None:
+    with opened(embedder="none") as memory:
+        vault = memory._engine.find(memory._principal.scope({"user_id": "ana"}))
+        assert vault is not None
+        assert vault.save_snapshot(after=1)
+    damage(database, "UPDATE snapshots SET sealed = zeroblob(length(sealed))")
+    memory = opened(embedder="none")
+    assert memory.repair().rebuilt == 1
+    stored = memory._engine.store.read_snapshot(vault.keys.vault_id)
+    assert stored is not None
+    assert stored[0] == 8
+    assert [each["items"] for each in memory.audit() if each["operation"] == "repair"] == [1]
+    assert memory.verify(deep=True).ok
+
+
+def test_rows_without_a_key_cannot_be_isolated(opened: OPEN, database: Path, planted: int) -> None:
+    memory = opened(embedder="none")
+    memory._engine.keys.ring.shred(memory._engine.keys.vault_id("default", "user", "ana"))
+    with pytest.raises(InvalidInput, match="nothing is stored"):
+        memory.isolate(user_id="ana")
+    assert salvaged(memory) == ([], set())
+
+
+def test_the_log_says_who_gave_up_what_and_why(opened: OPEN, database: Path, planted: int) -> None:
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, planted | 3), planted | 3)
+    memory = opened(embedder="none").bind(actor="operator", purpose="ticket 9")
+    memory.isolate(user_id="ana")
+    memory.repair()
+    list(memory.salvage(user_id="ana"))
+    told = [(each["operation"], each["purpose"]) for each in memory.audit() if each["actor"] == "operator"]
+    wanted = ("isolated", "consent", "isolate", "repair", "salvage")
+    assert sorted(each for each in told if each[0] in wanted) == sorted((name, "ticket 9") for name in wanted)
+    rekeyed = [each for each in memory.audit() if each["operation"] == "rekeyed"]
+    assert [each["actor"] for each in rekeyed] == ["operator"]
+
+
+def test_a_deleted_item_is_not_outdated_whatever_was_lost_of_it(opened: OPEN, database: Path) -> None:
+    memory = opened(embedder="none")
+    first, second = (raw(each) for each in memory.add(["first", "second"], user_id="ana").ids)
+    at = {"at": 1_700_000_000_000_000, "actor": "ana"}
+    write(memory, ItemSuperseded(id=first, by=second, until=at["at"], reason="supersedes", **at))  # 3
+    write(memory, ItemDeleted(id=first, purged=(), **at))  # 4
+    number = number_of(memory, database)
+    damage(database, "UPDATE log SET sealed=? WHERE key=?", flipped(database, number | 3), number | 3)
+    memory = opened(embedder="none")
+    report = memory.isolate(user_id="ana")
+    assert (report.lost, report.outdated) == ((3,), ())
+    assert [item.text for item in memory.get_all(user_id="ana")] == ["second"]

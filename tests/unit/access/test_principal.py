@@ -138,9 +138,9 @@ def test_actor_and_purpose_stay_unless_others_are_named() -> None:
     assert (view.actor, view.purpose) == ("nurse", "care")
     assert (view.narrow({}).actor, view.narrow({}).purpose) == ("nurse", "care")
     assert (view.narrow({}, actor="x").actor, view.narrow({}, purpose="y").purpose) == ("x", "y")
-    for wrong in ({"actor": ""}, {"purpose": "a\nb"}):
-        with pytest.raises(InvalidInput):
-            ROOT.narrow(ANA, **wrong)  # type: ignore[arg-type]
+    for name, wrong in (("actor", ""), ("purpose", "a\nb")):
+        with pytest.raises(InvalidInput, match=f"^{name} must"):
+            ROOT.narrow(ANA, **{name: wrong})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,7 @@ def test_more_than_half_of_what_a_fact_says_stands_in_its_source() -> None:
     assert not supported("Ana sells houses", words)
     assert not supported("Ana sells", words), "half is not enough"
     assert supported("Ana paints boats 1 2 3", words), "numbers do not count against it"
+    assert not supported("Ana sells 1", words), "nor for it"
 
 
 def test_fields_of_another_form_are_left_out() -> None:
@@ -253,3 +254,18 @@ def test_a_quote_is_found_at_the_beginning_and_at_the_end() -> None:
     assert locate("cheese cheese", SAID) is None
     assert locate("a a b", "a a a b") == (2, 7)
     assert locate("moved to Porto and more", "I moved to Porto") is None
+
+
+@pytest.mark.parametrize("kind", ["fact", "preference", "event", "relation", "plan", "procedure"])
+@pytest.mark.parametrize("relation", ["duplicate", "refines", "supersedes", "contradicts"])
+def test_every_kind_and_every_relation_that_the_prompt_names_is_known(kind: str, relation: str) -> None:
+    (fact,), _ = checked(one(kind=kind, relation=relation, of="f1"))
+    assert (fact.kind, fact.relation) == (kind, relation)
+    assert kind in INSTRUCTIONS
+    assert relation in INSTRUCTIONS
+
+
+@pytest.mark.parametrize(("one_way", "another"), [("Straße", "STRASSE"), ("ﬁne", "FINE")])
+def test_two_ways_to_write_a_word_are_one_word(one_way: str, another: str) -> None:
+    assert normal(one_way) == normal(another)
+    assert locate(one_way, f"a {another} b") == (2, 2 + len(another))

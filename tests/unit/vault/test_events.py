@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import pytest
 from tests.unit.vault.places import added, item
@@ -63,6 +65,14 @@ def test_no_event_shows_what_it_holds(event: Event) -> None:
     assert list(event.__rich_repr__()) == []
 
 
+@pytest.mark.parametrize("event", [event for event, _ in EVENTS], ids=lambda event: type(event).__name__)
+def test_an_event_cannot_be_changed(event: Event) -> None:
+    parts = [event, getattr(event, "item", event), getattr(event, "embedding", None) or event]
+    for each in [*parts, getattr(parts[1], "derivation", None) or event, *getattr(event, "entries", ())]:
+        with pytest.raises(AttributeError):
+            setattr(each, each.__struct_fields__[0], None)
+
+
 def test_a_field_or_a_kind_of_event_that_nobody_knows_is_refused() -> None:
     known = msgspec.msgpack.decode(encode(added(7, "the words")))
     for body in (
@@ -76,6 +86,49 @@ def test_a_field_or_a_kind_of_event_that_nobody_knows_is_refused() -> None:
         with pytest.raises(Tampered, match="not of a known form") as caught:
             decode(body)
         assert "the words" not in str(caught.value)
+
+
+def test_the_form_of_events_is_the_same_for_ever() -> None:
+    """They lie in logs. A new field has a default and changes none of these bytes; whatever does needs another format."""
+    assert [msgspec.msgpack.decode(encode(event))["e"] for event, _ in EVENTS] == [
+        *("added", "added", "updated", "deleted", "reembedded", "superseded", "released", "extract", "extracted"),
+        *("consent", "restricted", "rekeyed", "isolated", "audited"),
+    ]
+    whole = b"".join(encode(event) for event, _ in EVENTS)
+    assert hashlib.sha256(whole).hexdigest() == "3109d31f834fcad8df1b4707a6f00530745dc36d59cc3ea7d80653550e5216ef"
+
+
+FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The first and the last microsecond that a datetime can say."""
+
+
+@pytest.mark.parametrize(
+    ("path", "good", "bad"),
+    [
+        ("item.id", [bytes(16)], [bytes(15), bytes(17), b""]),
+        ("item.sources", [[bytes(16)], []], [[bytes(15)], [bytes(17)], [bytes(16), b""]]),
+        ("item.trust", [0, 3], [-1, 4]),
+        ("item.timestamp", [FIRST, LAST], [FIRST - 1, LAST + 1]),
+        ("item.expires_at", [FIRST, LAST, None], [FIRST - 1, LAST + 1]),
+        ("item.review_by", [FIRST, LAST, None], [FIRST - 1, LAST + 1]),
+        ("at", [FIRST, LAST], [FIRST - 1, LAST + 1]),
+        ("item.embedding.dimensions", [1], [0, -1]),
+        ("item.derivation.spans", [[[0, 0, 0]]], [[[-1, 0, 0]], [[0, -1, 0]], [[0, 0, -1]]]),
+    ],
+)
+def test_nothing_is_decoded_that_could_not_be_shown(path: str, good: list[object], bad: list[object]) -> None:
+    described = msgspec.msgpack.decode(encode(added(7, derivation=Derivation(type="x"), embedding=EMBEDDING)))
+    *parents, last = path.split(".")
+    place = described
+    for name in parents:
+        place = place[name]
+    for value in good:
+        place[last] = value
+        decode(msgspec.msgpack.encode(described))
+    for value in bad:
+        place[last] = value
+        with pytest.raises(Tampered, match="not of a known form"):
+            decode(msgspec.msgpack.encode(described))
 
 
 def test_what_is_not_said_is_the_default() -> None:

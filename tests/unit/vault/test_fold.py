@@ -324,6 +324,15 @@ def test_rows_reach_the_index_when_it_is_asked_for_or_when_many_wait(monkeypatch
     assert again(state).columns() == state.columns()
 
 
+def test_a_new_version_stands_where_the_old_one_stood() -> None:
+    """Between the same neighbours: what was said before and after is what a search looks at."""
+    state = folded(added(1), added(2), added(3), updated(1, 2_000), updated(2, 2_001))
+    index = state.index
+    # The index counts from 1.
+    assert [index.following[row + 1] - 1 for row in (3, 4)] == [4, 2]
+    assert [index.previous[row + 1] - 1 for row in (4, 2)] == [3, 4]
+
+
 def test_vectors_are_read_as_they_were_written() -> None:
     assert vectors_of(None) is None
     found = vectors_of(embedding(0.5, rows=3))

@@ -152,6 +152,18 @@ def test_unknown_and_retired_formats_are_refused_before_any_key_is_touched(heade
         open_part(KEYS, 1, SealedPart(0, header + part.sealed[4:]))
 
 
+PART = bytes.fromhex(
+    "5443010100000001737373737373737373737373737373733b8fc58ac356c14ae6abd2e5d3704a3313f73bbd97cfa2db8a3a"
+    "8aa02fce40f3bc6a61ba6222257d08efc13fd5ea0373d665b316b98578a31f98a400b833b565b15dc2fc929eb15c09e193ff"
+    "028f130a80f1875f3bfc1292"
+)
+"""Sealed by the first version that had snapshots: snapshot id `s` * 16, up to event 7, part 2."""
+
+
+def test_a_part_of_long_ago_opens() -> None:
+    assert open_part(KEYS, 7, SealedPart(2, PART)) == (b"s" * 16, b"body")
+
+
 def test_a_part_opens_in_its_own_place_only() -> None:
     part = seal_part(KEYS, b"s" * 16, 7, 2, b"body")
     assert open_part(KEYS, 7, part) == (b"s" * 16, b"body")

@@ -254,6 +254,7 @@ def test_a_place_for_a_vault_that_is_not_there_is_not_kept(place: Place) -> None
     for number in range(5):
         assert place.find(f"nobody-{number}") is None
     assert list(place.vaults._slots) == [place.vault_id("nobody-4")]
+    assert place.vaults.open_bytes() == (0, 0)
 
 
 def test_an_evicted_or_closed_vault_leaves_a_snapshot_that_is_worth_it(

@@ -61,6 +61,8 @@ def test_the_same_events_under_another_key(place: Place) -> None:
         before.append(rekey.next_chain(old, before[-1], row.seq, row.digest))
     assert last == Rekeyed(at=7, actor="operator", version=2, seq=3, chain=before[-1], content_key=old.content_key)
     now = list(place.store.read(old.vault_id))
+    assert now[0].item_tag == keys.item_tag((1).to_bytes(16))
+    assert now[2].item_tag == keys.item_tag((2).to_bytes(16)), "a deletion is about its item"
     assert now[1].item_tag == keys.item_tag((2).to_bytes(16)), "a hole stays that of its item"
     assert now[3].item_tag == keys.item_tag(b"")
     assert not {row.sealed for row in rows if row.sealed} & {row.sealed for row in now}

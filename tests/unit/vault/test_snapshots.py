@@ -9,6 +9,7 @@ import pytest
 from tests.unit.vault.places import Place, added
 
 from tacita import limits
+from tacita.errors import Tampered
 from tacita.flows.engine import INDEX
 from tacita.retrieval.index import SearchIndex
 from tacita.sealed import SealedPart
@@ -184,6 +185,15 @@ def test_after_a_purge_the_next_snapshot_does_not_wait(place: Place) -> None:
     assert vault._snapshot_seq == 0
     place.write(added(30))
     assert vault._snapshot_seq == 0
+
+
+def test_a_part_that_is_out_of_order_is_not_read_on(place: Place) -> None:
+    vault = written(place)
+    kept = parts(place, vault)
+    for left in ([kept[0], kept[2]], [kept[0]], [kept[1], kept[0]]):
+        reader = snapshot._PartReader(vault.keys, vault.seq, iter(left))
+        with pytest.raises(Tampered, match=f"vault {vault.keys.name}: snapshot part [01] is missing"):
+            reader.take(3 * limits.SNAPSHOT_PART_BYTES)
 
 
 def test_parts_are_read_one_at_a_time(place: Place) -> None:
