@@ -69,7 +69,8 @@ def rotate(
         keys = Keys(parts.ring, parts.keys)
         concerned = _concerned(keys, tenant)
         # A key that waits to follow another may be under the old root key: first things first.
-        for waiting in filter(concerned, list(parts.ring.successors())):
+        resealable = _resealable(keys, tenant)
+        for waiting in filter(resealable, list(parts.ring.successors())):
             _rekey(parts.store, keys, waiting)
         root = keys.provider_for(tenant)
         done = _rewrap(keys, root, concerned, progress, renew=renew)
@@ -81,7 +82,7 @@ def rotate(
                 keys.take_catalog_from(each.provider)
             _home.record_end_of_rotation(settings.home)
             previous = ()
-        resealed = _reseal(parts.store, keys, concerned, tenant, progress) if deep else 0
+        resealed = _reseal(parts.store, keys, resealable, tenant, progress) if deep else 0
         audit = AuditLog(parts.store, keys, tenant or settings.tenant, system_clock)
         audit.record("local", "rotate", "begun" if previous or left else "ok", items=done)
         if deep:
@@ -105,6 +106,12 @@ def _concerned(keys: Keys, tenant: str | None) -> Callable[[RingEntry], bool]:
         return not keys.is_tenants(entry) if tenant is None else keys.is_of(entry, tenant)
 
     return concerned
+
+
+def _resealable(keys: Keys, tenant: str | None) -> Callable[[RingEntry], bool]:
+    """Which vaults may get another key: that goes under the tenant's own root key, if it has one."""
+    concerned = _concerned(keys, tenant)
+    return lambda entry: concerned(entry) and (tenant is not None or not keys.goes_to_tenant(entry))
 
 
 def _announce(settings: Settings, to: str) -> None:
@@ -149,13 +156,13 @@ def _rewrap(
 def _reseal(
     store: LogStore,
     keys: Keys,
-    concerned: Callable[[RingEntry], bool],
+    resealable: Callable[[RingEntry], bool],
     tenant: str | None,
     progress: Progress,
 ) -> int:
     setting = _DONE_UPTO if tenant is None else f"{_DONE_UPTO}@{tenant}"
     done_upto = keys.ring.setting(setting) or b""
-    entries = [entry for entry in keys.ring.entries() if entry.vault_id > done_upto and concerned(entry)]
+    entries = [entry for entry in keys.ring.entries() if entry.vault_id > done_upto and resealable(entry)]
     done = 0
     for number, entry in enumerate(entries, 1):
         done += _rekey(store, keys, entry)

@@ -203,8 +203,11 @@ class Engine:
 
     def close(self) -> None:
         """Write the audit entries that wait, the snapshots that are worth it, and how far all had come."""
-        self.audit.close()
-        self.vaults.close()
+        try:
+            self.audit.close()
+        finally:
+            # Whatever cannot be written: nothing stays open.
+            self.vaults.close()
         if self.mirror is not None:
             self.mirror.write(self.keys.ring, self.clock())
 

@@ -219,8 +219,8 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
         without_vectors=without,
         pending=pending,
         most_sealed=most_sealed,
-        root_key_uses=dict(engine.keys.uses),
-        key_providers={name: uses.to_dict() for name, uses in list(engine.keys.uses_of.items())},
+        root_key_uses=dict(engine.keys.uses.total),
+        key_providers={name: uses.to_dict() for name, uses in list(engine.keys.uses.of.items())},
         unavailable=unavailable,
     )
 

@@ -35,6 +35,19 @@ _BUSY: Final = frozenset({408, 425, 429})
 _TALKATIVE: Final = ("boto3", "botocore", "google.auth", "google.oauth2", "requests", "urllib3", "azure", "msal")
 
 
+class Refusal(Exception):
+    """A service's answer that is none. Never leaves `tacita.keys`: its words are compared, and shown to nobody."""
+
+    def __init__(self, verb: str, status: int, words: str, after: str | None) -> None:
+        """`verb`: what was asked for. `after`: the header Retry-After."""
+        super().__init__(str(status))
+        self.verb, self.status, self.words = verb, status, words
+        try:
+            self.after: float | None = max(0.0, float(after or ""))
+        except ValueError:
+            self.after = None
+
+
 class RemoteProvider(KeyProvider):
     """A root key that a service holds. What goes wrong there is KeyUnavailable or WrongKey, without a word of theirs."""
 
@@ -59,19 +72,16 @@ class RemoteProvider(KeyProvider):
             open_seconds=_OPEN_SECONDS,
         )
         for name in _TALKATIVE:
-            # At DEBUG these libraries write whole requests.
-            if logging.getLogger(name).level < logging.WARNING:
-                logging.getLogger(name).setLevel(logging.WARNING)
-        missing = None
-        try:
-            self._connect()
-        except ImportError as error:
-            missing = error.name
-        if missing is not None:
-            raise ConfigError(
-                f"key provider {self._uri.scheme} needs its libraries: pip install 'tacita[{self.extra}]' "
-                f"({missing} is missing)"
-            )
+            # At DEBUG these libraries write whole requests, and warnings of some quote answers.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        connected = tried(self._connect)
+        if isinstance(connected, Failed):
+            if isinstance(connected.error, ImportError):
+                raise ConfigError(
+                    f"key provider {self._uri.scheme} needs its libraries: pip install 'tacita[{self.extra}]' "
+                    f"({connected.error.name} is missing)"
+                )
+            raise self._unfit(f"its options or credentials cannot be used ({connected.kind})")
         self.id = self._asked(self._identified)
 
     def wrap(self, key: SecretKey, context: KeyContext) -> bytes:
@@ -111,7 +121,10 @@ class RemoteProvider(KeyProvider):
 
     @abstractmethod
     def _judged(self, error: BaseException) -> Exception:
-        """What a library's exception means: Transient, KeyUnavailable, WrongKey or ConfigError."""
+        """What a library's exception means: Transient, KeyUnavailable, WrongKey or ConfigError.
+
+        An answer without what it must have is a KeyError, and Transient: some gateway's, or half of one.
+        """
 
     # --- for providers ---
 
@@ -155,11 +168,3 @@ class RemoteProvider(KeyProvider):
         if status == 404:
             return self._refused(f"there is no such key, or it was deleted (HTTP {status})")
         return self._refused(f"the request was refused (HTTP {status})")
-
-
-def seconds(text: str | None) -> float | None:
-    """A Retry-After header, if it is a number."""
-    try:
-        return max(0.0, float(text or ""))
-    except ValueError:
-        return None

@@ -16,11 +16,12 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from threading import local
 from typing import Any, Final
 
 from tacita.errors import ConfigError, WrongKey
 from tacita.hazmat import KEY_BYTES, SecretKey, committed_open, committed_seal, sha256
-from tacita.keys._remote import RemoteProvider, Secret, seconds
+from tacita.keys._remote import Refusal, RemoteProvider, Secret
 from tacita.patience import Transient
 from tacita.ports.keys import KeyContext
 
@@ -28,19 +29,12 @@ _FORMAT: Final = b"\x01"
 _SEAL: Final = b"tacita/v1/azure"
 _VERSION: Final = re.compile(r"[0-9a-f]{32}")
 _AUTHORITY: Final = "https://login.microsoftonline.com"
+_REFUSED: Final = frozenset({400, 401, 403, 404})
 _OPERATIONS: Final = {
     "RSA": ("wrapKey", "unwrapKey", "sign", "verify"),
     "RSA-HSM": ("wrapKey", "unwrapKey", "sign", "verify"),
     "oct-HSM": ("wrapKey", "unwrapKey"),
 }
-
-
-class _Answer(Exception):
-    """Key Vault said no: an HTTP status, its words for it, and Retry-After."""
-
-    def __init__(self, status: int, words: set[str], after: float | None, verb: str) -> None:
-        super().__init__(str(status))
-        self.status, self.words, self.after, self.verb = status, words, after, verb
 
 
 class AzureKeyVault(RemoteProvider):
@@ -56,15 +50,19 @@ class AzureKeyVault(RemoteProvider):
         from azure.keyvault.keys import KeyClient
 
         uri = self._uri
+        self._authority_said = said = local()
         authority = uri.options.get("authority", _AUTHORITY).rstrip("/")
 
-        class Confined(RequestsTransport):
+        class Confined(RequestsTransport):  # type: ignore[misc]
             """Lets requests through to the vault and to its authority, whatever a library makes of the environment."""
 
             def send(self, request: Any, **more: Any) -> Any:
                 if not request.url.startswith((f"{uri.url}/", f"{authority}/")):
                     raise ConfigError(f"key provider {uri.shown}: a request to another host was refused")
-                return super().send(request, **more)
+                response = super().send(request, **more)
+                if request.url.startswith(f"{authority}/{uri.options.get('tenant')}/"):
+                    said.status = response.status_code
+                return response
 
         def transport() -> Any:
             return Confined(
@@ -78,11 +76,11 @@ class AzureKeyVault(RemoteProvider):
         once = {"retry_total": 0, "redirect_max": 0, "permit_redirects": False}
         self._credential = self._credentials(authority, transport, once)
         self._client: Any = KeyClient(
-            self._uri.url,
+            uri.url,
             self._credential,
             transport=transport(),
             # Their check is for hosts of Azure. Which host gets a token is the URI's business, and it says this one.
-            verify_challenge_resource=self._uri.host.endswith((".azure.net", ".azure.cn", ".usgovcloudapi.net")),
+            verify_challenge_resource=uri.host.endswith((".azure.net", ".azure.cn", ".usgovcloudapi.net")),
             **once,
         )
         self._path, _, self._pinned = self._uri.name.removeprefix("keys/").partition("/")
@@ -110,21 +108,20 @@ class AzureKeyVault(RemoteProvider):
 
     def _identified(self) -> str:
         bundle = self._said("GET", self._pinned)
-        key = bundle.get("key") or {}
-        kind, allowed = str(key.get("kty")), key.get("key_ops") or []
+        key = bundle["key"]
+        kind, allowed = str(key["kty"]), key.get("key_ops") or []
         if kind not in _OPERATIONS or not set(_OPERATIONS[kind]) <= set(allowed):
             needed = "; ".join(f"{kind}: {', '.join(verbs)}" for kind, verbs in _OPERATIONS.items())
             raise self._unfit(f"the key's type and permitted operations must be one of {needed}")
         if not (bundle.get("attributes") or {}).get("enabled"):
             raise self._refused("the key is disabled")
-        self._version_of(key)
         self._signs = kind != "oct-HSM"
         self._algorithm = "RSA-OAEP-256" if self._signs else "A256KW"
         return f"azurekv:{self._uri.url}/{self._uri.name}"
 
     def _version_of(self, answer: dict[str, Any]) -> str:
         """The version that answered. Raises KeyUnavailable when it was another key."""
-        before, _, version = str(answer.get("kid", "")).rpartition("/")
+        before, _, version = str(answer["kid"]).rpartition("/")
         if before != f"{self._uri.url}/keys/{self._path}" or self._pinned not in ("", version):
             raise self._other_key()
         if not _VERSION.fullmatch(version):
@@ -148,8 +145,8 @@ class AzureKeyVault(RemoteProvider):
     def _unwrap(self, blob: bytes, context: KeyContext) -> bytes:
         try:
             return self._unwrap_by(blob, context)
-        except _Answer as answer:
-            if answer.status != 404:
+        except Refusal as refusal:
+            if refusal.status != 404:
                 raise
         # Key Vault deletes a key with all its versions. Is there the key, then that version never was.
         self._said("GET", self._pinned)
@@ -164,9 +161,7 @@ class AzureKeyVault(RemoteProvider):
         if self._signs:
             digest = self._digest(version, wrapped, sealed, context)
             verified = self._said("POST", version, "verify", alg="PS256", digest=_text(digest), value=_text(signature))
-            if not isinstance(verified.get("value"), bool):
-                raise Transient("gave no usable answer")
-            if not verified["value"]:
+            if verified["value"] is not True:
                 raise self._wrong()
         data_key, _ = self._asked_of(version, "unwrapkey", alg=self._algorithm, value=_text(wrapped))
         if len(data_key) != KEY_BYTES:
@@ -195,6 +190,7 @@ class AzureKeyVault(RemoteProvider):
     def _said(self, method: str, version: str, verb: str = "", **fields: str) -> dict[str, Any]:
         from azure.core.rest import HttpRequest
 
+        self._authority_said.status = None
         path = "/".join(part for part in (f"/keys/{self._path}", version, verb) if part or verb)
         request = HttpRequest(method, path, json=fields or None)
         answer = self._client.send_request(request)
@@ -204,17 +200,17 @@ class AzureKeyVault(RemoteProvider):
             body = None
         if answer.status_code == 200 and isinstance(body, dict):
             return body
-        words = set()
+        words = []
         error = body.get("error") if isinstance(body, dict) else None
         while isinstance(error, dict):
-            words.add(str(error.get("code")))
+            words.append(str(error.get("code")))
             error = error.get("innererror")
-        raise _Answer(answer.status_code, words, seconds(answer.headers.get("Retry-After")), verb)
+        raise Refusal(verb, answer.status_code, " ".join(words), answer.headers.get("Retry-After"))
 
     def _judged(self, error: BaseException) -> Exception:
         from azure.core.exceptions import ClientAuthenticationError
 
-        if isinstance(error, _Answer):
+        if isinstance(error, Refusal):
             if "KeyDisabled" in error.words:
                 return self._refused("the key is disabled")
             if error.status == 409:
@@ -222,11 +218,12 @@ class AzureKeyVault(RemoteProvider):
             if error.status == 400 and error.verb in ("unwrapkey", "verify"):
                 return self._wrong()
             return self._by_status(error.status, error.after)
-        if isinstance(error, ClientAuthenticationError) and (error.response is not None or error.__cause__ is None):
-            # Without an answer it is what the network did to the question.
-            status = error.status_code
-            busy = isinstance(status, int) and (status >= 500 or status == 429)
-            return self._by_status(status) if busy else self._refused("its credentials were refused")
+        # Their error mostly says neither what the authority answered nor whether it did.
+        if (
+            isinstance(error, ClientAuthenticationError)
+            and (error.status_code or self._authority_said.status) in _REFUSED
+        ):
+            return self._refused("its credentials were refused")
         return Transient(f"cannot be reached ({type(error).__name__[:64]})")
 
     def close(self) -> None:

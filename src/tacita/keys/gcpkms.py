@@ -11,21 +11,13 @@ import binascii
 import json
 from typing import Any, Final
 
-from tacita.keys._remote import RemoteProvider, Secret, seconds
+from tacita.keys._remote import Refusal, RemoteProvider, Secret
 from tacita.patience import Transient
 from tacita.ports.keys import KeyContext
 
 _SCOPES: Final = ("https://www.googleapis.com/auth/cloudkms",)
 _OAUTH: Final = "https://oauth2.googleapis.com/token"
 _SYMMETRIC: Final = "GOOGLE_SYMMETRIC_ENCRYPTION"
-
-
-class _Answer(Exception):
-    """KMS said no: an HTTP status, Google's own word for it, and Retry-After."""
-
-    def __init__(self, status: int, word: str, after: float | None, verb: str) -> None:
-        super().__init__(word)
-        self.status, self.word, self.after, self.verb = status, word, after, verb
 
 
 class GcpKms(RemoteProvider):
@@ -75,7 +67,7 @@ class GcpKms(RemoteProvider):
 
     def _identified(self) -> str:
         found = self._said("GET", "")
-        if found.get("name") != self._uri.name:
+        if found["name"] != self._uri.name:
             raise self._other_key()
         algorithm = (found.get("versionTemplate") or {}).get("algorithm")
         if found.get("purpose") != "ENCRYPT_DECRYPT" or algorithm != _SYMMETRIC:
@@ -95,7 +87,7 @@ class GcpKms(RemoteProvider):
             additionalAuthenticatedData=_text(data),
             additionalAuthenticatedDataCrc32c=str(self._crc32c(data)),
         )
-        if not str(answer.get("name", "")).startswith(f"{self._uri.name}/cryptoKeyVersions/"):
+        if not str(answer["name"]).startswith(f"{self._uri.name}/cryptoKeyVersions/"):
             raise self._other_key()
         verified = answer.get("verifiedPlaintextCrc32c") and answer.get("verifiedAdditionalAuthenticatedDataCrc32c")
         return self._checked(answer, "ciphertext", received=bool(verified))
@@ -139,19 +131,17 @@ class GcpKms(RemoteProvider):
             return body
         error = body.get("error") if isinstance(body, dict) else None
         word = str(error.get("status", "")) if isinstance(error, dict) else ""
-        raise _Answer(answer.status_code, word, seconds(answer.headers.get("Retry-After")), verb)
+        raise Refusal(verb, answer.status_code, word, answer.headers.get("Retry-After"))
 
     def _judged(self, error: BaseException) -> Exception:
-        from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, MalformedError, TransportError
+        from google.auth.exceptions import GoogleAuthError, TransportError
 
-        if isinstance(error, _Answer):
-            if error.word == "INVALID_ARGUMENT" and error.verb == ":decrypt":
+        if isinstance(error, Refusal):
+            if error.words == "INVALID_ARGUMENT" and error.verb == ":decrypt":
                 return self._wrong()
-            if error.word == "FAILED_PRECONDITION":
+            if error.words == "FAILED_PRECONDITION":
                 return self._refused("the key's version is disabled or destroyed")
             return self._by_status(error.status, error.after)
-        if isinstance(error, DefaultCredentialsError | MalformedError | ValueError):
-            return self._unfit("its credentials cannot be used")
         if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
             return (
                 Transient("no token was to be had")

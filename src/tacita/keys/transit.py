@@ -16,7 +16,7 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Requ
 
 import msgspec
 
-from tacita.keys._remote import RemoteProvider, Secret, seconds
+from tacita.keys._remote import Refusal, RemoteProvider, Secret
 from tacita.patience import Transient
 from tacita.ports.keys import KeyContext
 
@@ -30,14 +30,6 @@ _STANDBY: Final = frozenset({412, 472, 473})
 class _Body(msgspec.Struct):
     data: dict[str, Any] = {}
     errors: list[str] = []
-
-
-class _Answer(Exception):
-    """Vault said no: an HTTP status, its words for it, and Retry-After."""
-
-    def __init__(self, status: int, words: str, after: float | None, verb: str) -> None:
-        super().__init__(str(status))
-        self.status, self.words, self.after, self.verb = status, words, after, verb
 
 
 class _Stay(HTTPRedirectHandler):
@@ -60,7 +52,7 @@ class Transit(RemoteProvider):
 
     def _identified(self) -> str:
         found = self._said("GET", "keys")
-        if found.get("type") not in _TYPES or found.get("supports_decryption") is False:
+        if found["type"] not in _TYPES or found.get("supports_decryption") is False:
             raise self._unfit(f"the key's type must be one of {', '.join(sorted(_TYPES))}")
         if found.get("derived") is not True:
             raise self._unfit(
@@ -119,12 +111,11 @@ class Transit(RemoteProvider):
         except HTTPError as error:
             with error:
                 said = _words(error.read(_MOST))
-            after = seconds(error.headers.get("Retry-After"))
-            refusal = _Answer(error.code, said, after, verb)
+            refusal = Refusal(verb, error.code, said, error.headers.get("Retry-After"))
         raise refusal
 
     def _judged(self, error: BaseException) -> Exception:
-        if isinstance(error, _Answer):
+        if isinstance(error, Refusal):
             if error.status in _STANDBY:
                 return Transient(f"is not the active node (HTTP {error.status})", error.after)
             if error.status == 400 and any(word in error.words for word in _GONE):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -14,7 +13,7 @@ from tacita.hazmat import SecretKey
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
 from tacita.vault.format import VaultKeys, length_prefixed
-from tacita.vault.leases import KEY_CACHE, Clock, Lease, Uses
+from tacita.vault.leases import KEY_CACHE, Clock, Lease, Tally
 
 _CATALOG = "catalog"
 _CATALOG_CONTEXT = KeyContext(tenant="", vault_id=bytes(VAULT_ID_BYTES), version=0)
@@ -37,10 +36,7 @@ class Keys:
         self.key_cache = key_cache
         self.clock = clock
         self._provider = provider
-        self.uses: Counter[str] = Counter()
-        """How often a root key was used, `wrap` and `unwrap`."""
-        self.uses_of: dict[str, Uses] = {}
-        """The same by provider, with what went wrong and how often none had to be asked."""
+        self.uses = Tally()
         catalog = self._open_catalog()
         self._vault_ids = catalog.derive(b"tacita/v1/vault-id")
         self._labels = catalog.derive(b"tacita/v1/label")
@@ -53,18 +49,12 @@ class Keys:
         """Signs what was deleted. Its public half may be given to anybody."""
 
     def _wrap(self, provider: KeyProvider, key: SecretKey, context: KeyContext) -> bytes:
-        uses = self._counted(provider, "wrap")
+        uses = self.uses.count(provider.id, "wrap")
         try:
             return provider.wrap(key, context)
         except TacitaError:
             uses.failures += 1
             raise
-
-    def _counted(self, provider: KeyProvider, use: str) -> Uses:
-        self.uses[use] += 1
-        uses = self.uses_of.setdefault(provider.id, Uses())
-        setattr(uses, use, getattr(uses, use) + 1)
-        return uses
 
     def _open_catalog(self) -> SecretKey:
         # After a rotation it is there once for each root key, until the old ones are let go of.
@@ -90,9 +80,8 @@ class Keys:
 
     def _wrapping(self, tenant: str, kind: str) -> KeyProvider:
         """The provider under which a new key of a vault goes."""
-        if kind in _OF_THE_HOME or not self._provider.keeps_own(tenant):
-            return self._provider
-        return self._provider.of_tenant(tenant)
+        own = kind not in _OF_THE_HOME and self._provider.keeps_own(tenant)
+        return self._provider.of_tenant(tenant) if own else self._provider
 
     def is_tenants(self, entry: RingEntry) -> bool:
         """Whether an entry is a tenant's own affair: under, or on its way to, a root key that is not the home's."""
@@ -100,6 +89,11 @@ class Keys:
         if kind in _OF_THE_HOME or not self._provider.knows(tenant):
             return False
         return self._provider.known_as(entry.provider) is None
+
+    def goes_to_tenant(self, entry: RingEntry) -> bool:
+        """Whether the next key of a vault goes under a root key of its tenant's own."""
+        tenant, kind, _ = self.whose(entry)
+        return kind not in _OF_THE_HOME and self._provider.keeps_own(tenant)
 
     def is_of(self, entry: RingEntry, tenant: str) -> bool:
         """Whether an entry is of a vault of this tenant that goes under the tenant's root key."""
@@ -115,8 +109,8 @@ class Keys:
         tenant, _, _ = self.whose(entry)
         context = KeyContext(tenant, entry.vault_id, entry.key_version)
         if entry.provider == provider.id:
-            self._counted(provider, "unwrap")
-            self._counted(provider, "wrap")
+            self.uses.count(provider.id, "unwrap")
+            self.uses.count(provider.id, "wrap")
             return replace(entry, wrapped=provider.renewed(entry.wrapped, context))
         wrapped = self._wrap(provider, self._unwrapped(tenant, entry)[0], context)
         return replace(entry, wrapped=wrapped, provider=provider.id)
@@ -222,7 +216,7 @@ class Keys:
     def _unwrapped(self, tenant: str, entry: RingEntry) -> tuple[SecretKey, Lease | None]:
         asked_at = self.clock()
         provider = self._opener(tenant, entry)
-        uses = self._counted(provider, "unwrap")
+        uses = self.uses.count(provider.id, "unwrap")
         try:
             key = provider.unwrap(entry.wrapped, KeyContext(tenant, entry.vault_id, entry.key_version))
         except TacitaError:
@@ -233,7 +227,7 @@ class Keys:
     def _lease(self, provider: KeyProvider, asked_at: float) -> Lease | None:
         if not provider.elsewhere:
             return None
-        return Lease(provider.id, self.uses_of[provider.id], asked_at, self.key_cache)
+        return Lease(provider.id, self.uses.of[provider.id], asked_at, self.key_cache)
 
     def _opener(self, tenant: str, entry: RingEntry) -> KeyProvider:
         """The provider under which an entry is: the home's or the tenant's, the present one or one from before."""

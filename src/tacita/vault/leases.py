@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 Clock = Callable[[], float]
 """Seconds that never go back."""
@@ -15,7 +17,7 @@ KEY_CACHE = 300.0
 
 @dataclass(slots=True)
 class Uses:
-    """How often one root key was used since its home was opened. Counts may miss one where threads meet."""
+    """How often one root key was used. Counts may miss one where threads meet."""
 
     wrap: int = 0
     unwrap: int = 0
@@ -27,6 +29,23 @@ class Uses:
     def to_dict(self) -> dict[str, int]:
         """For `stats`."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Tally:
+    """How often root keys were used since their home was opened."""
+
+    def __init__(self) -> None:
+        self.total: Counter[str] = Counter()
+        """`wrap` and `unwrap`, over all root keys."""
+        self.of: dict[str, Uses] = {}
+        """By provider."""
+
+    def count(self, provider: str, use: Literal["wrap", "unwrap"]) -> Uses:
+        """One use more; where to count how it went."""
+        self.total[use] += 1
+        uses = self.of.setdefault(provider, Uses())
+        setattr(uses, use, getattr(uses, use) + 1)
+        return uses
 
 
 @dataclass(slots=True)
