@@ -73,7 +73,8 @@ class RemoteProvider(KeyProvider):
         )
         for name in _TALKATIVE:
             # At DEBUG these libraries write whole requests, and warnings of some quote answers.
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.CRITICAL)
         connected = tried(self._connect)
         if isinstance(connected, Failed):
             if isinstance(connected.error, ImportError):

@@ -42,8 +42,8 @@ class AwsKms(RemoteProvider):
         options = self._uri.options
         if options.get("credentials", "default") != "default":
             raise self._unfit("credentials=default, or key=env:NAME&secret=env:NAME")
-        chain = "credentials" in options
-        if chain == bool({"key", "secret"} & options.keys()):
+        by_sdk = "credentials" in options
+        if by_sdk == bool({"key", "secret"} & options.keys()):
             raise self._unfit("say whose key is used: key=env:NAME&secret=env:NAME, or credentials=default")
         settings = Config(
             connect_timeout=self._timeout,
@@ -58,7 +58,7 @@ class AwsKms(RemoteProvider):
         )
         session = (
             boto3.Session(region_name=options["region"])
-            if chain
+            if by_sdk
             else boto3.Session(
                 aws_access_key_id=self._secret("key").reveal(),
                 aws_secret_access_key=self._secret("secret").reveal(),

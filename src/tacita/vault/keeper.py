@@ -61,16 +61,16 @@ class Keeper:
         """Ask about what was used since it was last asked about; let go of what nobody needs or may have."""
         down: set[str] = set()
         for vault in self._held():
-            lease = vault.keys.lease
+            keys, lease = vault.keys, vault.keys.lease
             if lease is None or self._keys.clock() < lease.renew_from or self._closing.is_set():
                 continue
             if lease.used and lease.provider not in down:
                 try:
-                    if not self._keys.confirm(vault.keys):
+                    if not self._keys.confirm(keys):
                         lease.revoke()
                 except TacitaError as error:
                     # Whoever uses the vault next gets this error, or the next one. Here it is enough to let go.
-                    log.warning("the key of vault %s could not be confirmed (%s)", vault.keys.name, error.code)
+                    log.warning("the key of vault %s could not be confirmed (%s)", keys.name, error.code)
                     if error.retryable:
                         down.add(lease.provider)
                     else:
