@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from typing import Any, Final
 
@@ -140,8 +141,6 @@ def encryption_context(context: KeyContext) -> dict[str, str]:
 
 def _without_profile() -> Any:
     """A session that reads neither ~/.aws nor AWS_PROFILE: the URI says all."""
-    import os
-
     from botocore.session import Session
 
     return Session(

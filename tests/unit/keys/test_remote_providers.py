@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.keys.services.aws import AwsKmsServer
+from tests.unit.keys.services.aws import REGION, AwsKmsServer
 from tests.unit.keys.services.azure import AzureKeyVaultServer
-from tests.unit.keys.services.gcp import GcpKmsServer
+from tests.unit.keys.services.gcp import RING, GcpKmsServer
 from tests.unit.keys.services.opened import SERVERS, VARIABLES, make, opened, scheme_of
 from tests.unit.keys.services.server import Fault, KeyServer, State, _certificate
 from tests.unit.keys.services.transit import TransitServer
 
+from tacita.config.reading import secrets_of
 from tacita.errors import ConfigError, KeyUnavailable, WrongKey
 from tacita.hazmat import SecretKey
+from tacita.keys.awskms import open_awskms
+from tacita.keys.gcpkms import open_gcpkms
 from tacita.ports.keys import KeyContext, KeyProvider
 
 CONTEXT = KeyContext("acme", b"v" * 32, 1)
@@ -177,6 +180,51 @@ def test_vendors_variables_change_nothing(server: KeyServer, monkeypatch: pytest
     key = SecretKey.generate()
     assert found.unwrap(found.wrap(key, CONTEXT), CONTEXT).equals(key)
     found.close()
+
+
+def test_aws_own_chain_finds_credentials_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "synthetic")
+    with AwsKmsServer(tmp_path) as started:
+        make(started, "one")
+        uri = f"awskms:alias/one@{started.url}?region={REGION}"
+        open_awskms(f"{uri}&credentials=default", secrets_of(f"{uri}&credentials=default")).close()
+        assert "Credential=from-the-environment/" in started.headers[-1]["authorization"]
+        with pytest.raises(ConfigError, match="credentials=default"):
+            open_awskms(uri, secrets_of(uri))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no JSON",
+        "{}",
+        '{"type": "service_account", "token_uri": "https://elsewhere.example/token", "private_key": "PEM"}',
+        '{"type": "service_account", "token_uri": "https://oauth2.googleapis.com/token", "private_key": "PEM"}',
+        '{"type": "service_account", "token_uri": "https://oauth2.googleapis.com/token", "client_email": "a", '
+        '"private_key": "PEM"}',
+    ],
+)
+def test_gcp_credentials_that_are_none_are_refused_and_not_repeated(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "account.json"
+    path.write_text(content)
+    path.chmod(0o600)
+    uri = f"gcpkms:{RING}/one?credentials=file:{path}"
+    with pytest.raises(ConfigError) as caught:
+        open_gcpkms(uri, secrets_of(uri))
+    assert caught.value.__context__ is None
+    assert "PEM" not in str(caught.value)
+
+
+def test_azure_a_wrong_client_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with AzureKeyVaultServer(tmp_path) as started:
+        make(started, "one")
+        monkeypatch.setenv("TEST_AZURE_SECRET", "another")
+        with pytest.raises(KeyUnavailable, match="credentials were refused") as caught:
+            opened(started, "one")
+        assert not caught.value.retryable
 
 
 def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
