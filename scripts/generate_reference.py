@@ -32,7 +32,7 @@ PAGES: dict[str, tuple[str, str, list[str]]] = {
         "Settings",
         "What a config file or a dict for `Memory.from_config` may hold, and who goes first.",
         [
-            "config.settings:Settings,GuardSettings,Disclosure,ExtractionSettings,ImageSettings,TelemetrySettings,Plugins"
+            "config.settings:Settings,GuardSettings,Disclosure,ExtractionSettings,ImageSettings,TelemetrySettings,TenantSettings,Plugins"
         ],
     ),
     "ports.md": (

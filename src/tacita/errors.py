@@ -69,9 +69,16 @@ class CryptoError(TacitaError):
 
 
 class KeyUnavailable(CryptoError):
-    """The key exists elsewhere or nowhere; without it the vault is noise."""
+    """The key exists elsewhere or nowhere; without it the vault is noise.
+
+    Retryable when the service that holds it is down or busy; not when it says no: disabled, deleted, denied.
+    """
 
     code = "key_unavailable"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class WrongKey(CryptoError):

@@ -468,6 +468,8 @@ class SweepReport(Value, frozen=True, kw_only=True):
     """Vaults that keep such items because of a legal hold."""
     leftovers: int
     """Erased vaults whose rows an interrupted erasure, or an old backup, had left."""
+    unavailable: int = 0
+    """Vaults that were passed over, because their root key is out of reach."""
 
 
 class ArchiveReport(Value, frozen=True, kw_only=True):
@@ -604,7 +606,11 @@ class Stats(Value, frozen=True, kw_only=True):
     most_sealed: int = 0
     """Most events that were sealed under one vault key."""
     root_key_uses: dict[str, int] = {}
-    """How often the root key wrapped and unwrapped a vault key since this memory was opened."""
+    """How often a root key wrapped and unwrapped a vault key since this memory was opened."""
+    key_providers: dict[str, dict[str, int]] = {}
+    """The same by root key: `wrap`, `unwrap`, `failures`, and `cache_hits`, uses for which one elsewhere was not asked."""
+    unavailable: int = 0
+    """Vaults that are not counted, because their root key is out of reach."""
 
 
 def lowest_trust(hits: Sequence[Hit]) -> Trust | None:

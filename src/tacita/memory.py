@@ -126,6 +126,7 @@ class Memory:
                 self._parts.embedder,
                 tenant=chosen.tenant,
                 cache_bytes=chosen.cache_bytes,
+                key_cache=chosen.key_cache,
                 policy=policy,
                 model=self._parts.model,
                 terms=chosen.terms(),

@@ -9,13 +9,17 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials", "anchors"]
+Role = Literal[
+    "stores", "rings", "keys", "key_uris", "embedders", "models", "rerankers", "pictures", "credentials", "anchors"
+]
 
 _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
     *("ollama", "vllm", "lmstudio", "openai-compatible"),
 )
 _POSTGRES = ("postgres", "postgresql")
+KEYS_ELSEWHERE = frozenset({"awskms", "gcpkms", "azurekv", "vault"})
+"""Schemes of root keys that a service holds."""
 REMOTE_EMBEDDERS = frozenset(_REMOTE) - {"anthropic", "groq"}
 """Schemes whose embedders are elsewhere."""
 
@@ -36,7 +40,12 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
         "passphrase": "tacita.keys.passphrase:open_passphrase",
         "keyring": "tacita.keys.oskeyring:open_keyring",
         "ephemeral": "tacita.keys._local:ephemeral",
+        "awskms": "tacita.keys.awskms:open_awskms",
+        "gcpkms": "tacita.keys.gcpkms:open_gcpkms",
+        "azurekv": "tacita.keys.azurekv:open_azurekv",
+        "vault": "tacita.keys.transit:open_transit",
     },
+    "key_uris": dict.fromkeys(KEYS_ELSEWHERE, "tacita.keys._uri:parse"),
     "embedders": {
         "local": "tacita.models:open_embedder",
         "onnx": "tacita.models:open_embedder",

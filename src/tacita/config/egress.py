@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tacita import registry
+from tacita import _home, registry
 from tacita.config.providers import build_embedder, build_model, build_reranker, build_vision
 from tacita.config.reading import parts_of
 from tacita.config.settings import Settings
@@ -57,6 +57,13 @@ def manifest(
     if settings.anchors is not None and registry.split(settings.anchors)[0] in ("https", "http"):
         host = parts_of("anchors", settings.anchors).netloc
         entries.append(_entry("anchors", "https", host, "keyed pseudonyms of vaults, numbers", "no content, no ids"))
+    roots = [("the home", settings.keys or _home.recorded_keys(settings.home))]
+    roots += [(f"tenant {name}", each.keys) for name, each in sorted(settings.tenants.items())]
+    for whose, uri in roots:
+        if uri is not None and (scheme := registry.split(uri)[0]) in registry.KEYS_ELSEWHERE:
+            data = f"vault keys of {whose}, names of tenants, keyed ids of vaults"
+            hosts = registry.lookup("key_uris", scheme)(uri).hosts
+            entries += [_entry("keys", scheme, host, data, "no content") for host in hosts]
     if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
         host = parts_of("telemetry.endpoint", settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))

@@ -21,7 +21,7 @@ from tacita.config.providers import (
 )
 from tacita.config.reading import parts_of, read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
-from tacita.errors import ConfigError, CryptoError, InvalidInput, StoreError, WrongKey
+from tacita.errors import ConfigError, InvalidInput, StoreError, Tampered, WrongKey
 from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.ports.keys import AnchorPlace, KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
@@ -206,6 +206,7 @@ def self_test(parts: Parts) -> None:
 def _must_refuse(action: Callable[[], object], otherwise: str) -> None:
     try:
         action()
-    except (WrongKey, CryptoError):
+    except (WrongKey, Tampered):
+        # Not KeyUnavailable: a service that does not answer has refused nothing.
         return
     raise ConfigError(f"self-test: {otherwise}; refusing to run")

@@ -14,6 +14,7 @@ from tacita.errors import ConfigError
 from tacita.ports.keys import AnchorPlace, KeyProvider
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.vault.succession import Succession
+from tacita.vault.tenancy import Open, Tenancy
 
 
 def build_store(
@@ -130,8 +131,9 @@ def build_vision(
 def build_keys(
     settings: Settings, given: str | KeyProvider | None, owned: list[Callable[[], None]], *, has_home: bool
 ) -> KeyProvider:
+    check_keys(settings)
     if isinstance(given, KeyProvider):
-        return given
+        return _with_tenants(settings, given, owned) if settings.tenants else given
     uri = given or settings.keys
 
     def opened(uri: str) -> KeyProvider:
@@ -143,7 +145,32 @@ def build_keys(
         chosen = _home.choose_keys(settings.home, uri, opened)
         provider = Succession(chosen, lambda wanted: _elsewhere(settings, wanted))
     owned.append(provider.close)
-    return provider
+    return _with_tenants(settings, provider, owned) if settings.tenants else provider
+
+
+def check_keys(settings: Settings) -> None:
+    """Take every root key's address apart, so that a wrong one is noticed before its tenant comes. Opens nothing."""
+    for each in settings.tenants.values():
+        for uri in (each.keys, *each.previous):
+            if uri is not None:
+                scheme = registry.split(uri)[0]
+                if scheme in registry.KEYS_ELSEWHERE:
+                    registry.lookup("key_uris", scheme)(uri)
+                else:
+                    registry.lookup("keys", scheme, settings.plugins.allow)
+
+
+def _with_tenants(settings: Settings, home: KeyProvider, owned: list[Callable[[], None]]) -> KeyProvider:
+    def opener(uri: str) -> Open:
+        return lambda: open_keys(settings, uri)
+
+    tenants = {
+        name: (None if each.keys is None else opener(each.keys), [opener(uri) for uri in each.previous])
+        for name, each in settings.tenants.items()
+    }
+    tenancy = Tenancy(home, tenants)
+    owned.append(tenancy.close_tenants)
+    return tenancy
 
 
 def _elsewhere(settings: Settings, provider_id: str) -> KeyProvider | None:
@@ -168,6 +195,8 @@ def open_keys(settings: Settings, uri: str) -> KeyProvider:
         provider = factory(service, name)
     elif scheme == "ephemeral":
         provider = factory()
+    elif scheme in registry.KEYS_ELSEWHERE:
+        provider = factory(uri, secrets_of(uri))
     else:
         provider = factory(rest)
     return provider

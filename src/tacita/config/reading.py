@@ -88,7 +88,7 @@ def refuse_literal_secrets(values: Mapping[str, Any]) -> None:
         if name.rpartition(".")[2] in ("key", "secret", "token", "password", "credentials"):
             literal = value.partition(":")[0] not in ("env", "file", "keyring")
         else:
-            literal = name in _URI_FIELDS and _LITERAL_SECRET.search(value) is not None
+            literal = (name in _URI_FIELDS or name.startswith("tenants.")) and _LITERAL_SECRET.search(value) is not None
             # By what it is and not by what it is called: a connection string hides in a name that nobody thought of.
             # Not what only stands behind a telling word: `passphrase:file:...` is no password.
             literal = literal or any(

@@ -115,6 +115,15 @@ class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Project key by reference: `env:NAME`."""
 
 
+class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is a tenant's own. Its vault keys are under its root key; the catalog and the audit log stay under the home's."""
+
+    keys: str | None = None
+    """The tenant's root key, such as `awskms:ARN?credentials=default`; without one, the home's."""
+    previous: tuple[str, ...] = ()
+    """Root keys that the tenant had before: asked until `tacita rotate --tenant` has put all under the present one."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set, parsed once. `origins` tells where each value came from."""
 
@@ -146,6 +155,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Whether a crash of the process may leave a core file, which holds what vaults were open. If not, the soft limit of their
     size is set to 0 when a memory is opened."""
     cache_bytes: int = 1 << 30
+    key_cache: Annotated[float, msgspec.Meta(ge=0, le=900)] = 300
+    """Seconds, at most 900. A vault key that a root key elsewhere has unwrapped is used for as long before that one is asked
+    again; a root key that was revoked opens nothing after that. 0 asks at every use."""
+    tenants: dict[str, TenantSettings] = {}
+    """By tenant: root keys of their own."""
     plugins: Plugins = Plugins()
     models_folder: Path | None = None
     """Where `tacita models fetch` keeps models; default: `models` in the home."""
@@ -263,6 +277,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "audit": self.audit,
             "core_dumps": str(self.core_dumps).lower(),
             "cache_bytes": str(self.cache_bytes),
+            "key_cache": f"{self.key_cache:g}",
+            **{f"tenants.{name}.keys": each.keys or "as the home's" for name, each in sorted(self.tenants.items())},
             "plugins.allow": ", ".join(self.plugins.allow),
         }
         recorded_origin = {"keys": "recorded in home.json"} if recorded and not self.keys else {}

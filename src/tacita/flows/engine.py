@@ -28,6 +28,7 @@ from tacita.vault.cache import Vaults
 from tacita.vault.events import ItemDeleted
 from tacita.vault.fold import NEVER, VaultState
 from tacita.vault.keyring import Keys
+from tacita.vault.leases import KEY_CACHE
 from tacita.vault.mirror import AnchorMirror
 from tacita.vault.vault import Change, IndexKind, OpenVault
 
@@ -73,6 +74,7 @@ class Engine:
         tenant: str,
         cache_bytes: int,
         policy: Policy,
+        key_cache: float = KEY_CACHE,
         model: LanguageModel | None = None,
         terms: Terms = DEFAULT_TERMS,
         guidance: Guidance = NO_GUIDANCE,
@@ -103,7 +105,7 @@ class Engine:
         self.pictures = pictures
         self.find_personal = scanner(detectors)
         self.clock = clock
-        self.keys = Keys(ring, provider)
+        self.keys = Keys(ring, provider, key_cache=key_cache)
         self.mirror = None if anchors is None else AnchorMirror(anchors, self.keys.anchors)
         if self.mirror is not None:
             # Before anything of a home is used that may have gone back in time as a whole.
@@ -201,8 +203,11 @@ class Engine:
 
     def close(self) -> None:
         """Write the audit entries that wait, the snapshots that are worth it, and how far all had come."""
-        self.audit.close()
-        self.vaults.close()
+        try:
+            self.audit.close()
+        finally:
+            # Whatever cannot be written: nothing stays open.
+            self.vaults.close()
         if self.mirror is not None:
             self.mirror.write(self.keys.ring, self.clock())
 

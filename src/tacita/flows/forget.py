@@ -141,7 +141,9 @@ def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
         if vault is not None:
             with vault.lock:
                 under_hold(vault.state)
-    except CryptoError:
+    except CryptoError as error:
+        if error.retryable:
+            raise  # its key's provider is down: there may be a legal hold
         # A vault that no longer opens can still be erased; only the count of its items is lost.
         items = None
     now = engine.clock()

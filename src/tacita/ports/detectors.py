@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final, Protocol, runtime_checkable
 
 from tacita.errors import ConfigError, ModelError
-from tacita.ports.models import Failed, tried
+from tacita.ports.foreign import Failed, tried
 
 SECONDS: Final = 5.0
 """How long one text may take. After that nothing is written: a text that was not looked at is not kept."""

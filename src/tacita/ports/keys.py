@@ -40,6 +40,13 @@ class KeyProvider(ABC):
     where: str
     """Where the root key lives, for people: shown by `doctor`, never secret."""
 
+    elsewhere: bool = False
+    """Whether a service holds the root key and may say no tomorrow. It is then asked again, for every vault that stays open:
+    see the setting `key_cache`."""
+
+    hosts: tuple[str, ...] = ()
+    """The hosts that it contacts."""
+
     @abstractmethod
     def wrap(self, key: SecretKey, context: KeyContext) -> bytes:
         """Encrypt `key` so that only this provider opens it again, and only for `context`."""
@@ -51,6 +58,25 @@ class KeyProvider(ABC):
     def known_as(self, provider_id: str) -> KeyProvider | None:
         """The provider of this id: this one, or one that it took over from; None if it knows no such."""
         return self if provider_id == self.id else None
+
+    def of_tenant(self, tenant: str) -> KeyProvider:  # noqa: ARG002  for those that tell tenants apart
+        """The provider under which a tenant's vault keys are to be: this one, unless the tenant has one of its own.
+
+        Raises KeyUnavailable when the tenant's is out of reach.
+        """
+        return self
+
+    def keeps_own(self, tenant: str) -> bool:  # noqa: ARG002
+        """Whether a tenant's vault keys are to be under a root key of its own. Asks nobody."""
+        return False
+
+    def knows(self, tenant: str) -> bool:  # noqa: ARG002
+        """Whether a tenant has, or had, a root key of its own. Asks nobody."""
+        return False
+
+    def renewed(self, blob: bytes, context: KeyContext) -> bytes:
+        """A wrapped key under the newest version of the same root key. Some services do that without showing the key."""
+        return self.wrap(self.unwrap(blob, context), context)
 
     def close(self) -> None:  # noqa: B027  most providers hold nothing open
         """Release what the provider holds."""

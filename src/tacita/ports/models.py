@@ -7,55 +7,19 @@ A local embedder runs inside the engine and may see text. Whatever talks to a ne
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tacita.disclosed import Disclosed
-from tacita.errors import ModelError, TacitaError
+from tacita.errors import ModelError
 from tacita.limits import ANSWER_CHARS, DIMENSIONS
-
-T = TypeVar("T")
+from tacita.ports.foreign import Failed, tried
 
 NAME_CHARS = 256
 UNIT_TOLERANCE = 1e-3
 """How far the length of a row may be from 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """What foreign code threw, as a value."""
-
-    error: BaseException
-
-    @property
-    def kind(self) -> str:
-        """Name of its type."""
-        return type(self.error).__name__[:64]
-
-    @property
-    def retryable(self) -> bool:
-        """Whether it is about time or the network."""
-        return isinstance(self.error, (TimeoutError, ConnectionError))
-
-    def __repr__(self) -> str:
-        return f"<Failed {self.kind}>"
-
-
-def tried(call: Callable[[], T]) -> T | Failed:
-    """The result of foreign code, or what it threw; our own errors pass.
-
-    As a value, so that the caller raises its own error outside the handler: a foreign exception may quote the text, and
-    inside the handler it would ride along as `__context__` into error trackers.
-    """
-    try:
-        return call()
-    except TacitaError:
-        raise
-    except Exception as error:  # noqa: BLE001  a foreign model may throw anything, and ports map it
-        return Failed(error)
 
 
 @runtime_checkable

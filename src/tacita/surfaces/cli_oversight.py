@@ -209,13 +209,20 @@ def rotate(
     deep: Annotated[
         bool, typer.Option("--deep", help="Give every vault another key too, and seal its whole log anew under it.")
     ] = False,
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", help="Only this tenant's vaults, under the root key that the settings name."),
+    ] = None,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Also put every key under the newest version of its root key.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Wrap every vault key under another root key, while the home is in use. Without --to: finish, and drop the old key."""
     from tacita.rotating import rotate as run
 
     with progress_bar("rotating") as report:
-        found = run(settings(), to, report, deep=deep)
+        found = run(settings(), to, report, deep=deep, tenant=tenant, renew=renew)
     show(Response("rotate", found.to_dict()), as_json=as_json or options.json, console=console())
 
 

@@ -42,11 +42,11 @@ class KeyProviderContract:
         assert provider.unwrap(blob, CONTEXT).equals(key)
 
     def test_two_wrappings_of_one_key_have_nothing_in_common(self, provider: KeyProvider) -> None:
+        """But for what all wrappings have: a name of the root key."""
         key = SecretKey.generate()
         one, other = provider.wrap(key, CONTEXT), provider.wrap(key, CONTEXT)
-        assert not {one[at : at + 8] for at in range(len(one) - 7)} & {
-            other[at : at + 8] for at in range(len(other) - 7)
-        }
+        header = _windows(provider.wrap(SecretKey.generate(), replace(CONTEXT, version=7)))
+        assert not (_windows(one) & _windows(other)) - header
 
     def test_a_wrapped_key_is_not_in_the_clear(self, provider: KeyProvider) -> None:
         key = SecretKey.generate()
@@ -90,6 +90,28 @@ class KeyProviderContract:
         shown = f"{provider!r} {provider.id} {provider.where}"
         assert key.reveal_for_storage().hex() not in shown
 
+    def test_pieces_of_two_blobs_do_not_fit_together(self, provider: KeyProvider) -> None:
+        one = provider.wrap(SecretKey.generate(), CONTEXT)
+        other = provider.wrap(SecretKey.generate(), replace(CONTEXT, version=2))
+        for at in range(len(one) // 6, len(one), len(one) // 6):
+            mixed = one[:at] + other[at:]
+            if mixed not in (one, other):
+                for context in (CONTEXT, replace(CONTEXT, version=2)):
+                    with pytest.raises(WrongKey):
+                        provider.unwrap(mixed, context)
+
+    def test_the_newest_version_of_the_root_key(self, provider: KeyProvider) -> None:
+        key = SecretKey.generate()
+        blob = provider.wrap(key, CONTEXT)
+        renewed = provider.renewed(blob, CONTEXT)
+        assert provider.unwrap(renewed, CONTEXT).equals(key)
+        with pytest.raises(WrongKey):
+            provider.unwrap(renewed, OTHERS[0])
+
+    def test_it_says_who_is_contacted(self, provider: KeyProvider) -> None:
+        assert bool(provider.hosts) == provider.elsewhere
+        assert provider.of_tenant("acme") is provider
+
     def test_several_threads(self, provider: KeyProvider) -> None:
         def once(number: int) -> bool:
             key, context = SecretKey.generate(), replace(CONTEXT, version=number)
@@ -97,3 +119,7 @@ class KeyProviderContract:
 
         with ThreadPoolExecutor(4) as threads:
             assert all(threads.map(once, range(1, 41)))
+
+
+def _windows(blob: bytes) -> set[bytes]:
+    return {blob[at : at + 8] for at in range(len(blob) - 7)}

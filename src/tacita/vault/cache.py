@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
 
-from tacita.errors import KeyUnavailable
+from tacita.errors import KeyUnavailable, TacitaError
 from tacita.items import Subject
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor, DropCounts
 from tacita.vault import rekey
 from tacita.vault.fold import DerivedIndex
 from tacita.vault.format import VaultKeys
+from tacita.vault.keeper import Held, Keeper
 from tacita.vault.keyring import Keys
 from tacita.vault.vault import IndexKind, OpenVault
 
@@ -44,6 +45,7 @@ class Vaults(Generic[Index]):
         """Told of every vault whose key was used to open it."""
         self._slots: OrderedDict[bytes, _Slot[Index]] = OrderedDict()
         self._lock = Lock()
+        self._keeper = Keeper(keys, self._open_vaults, self._let_go)
 
     def find(self, tenant: str, subject: Subject) -> OpenVault[Index] | None:
         """The subject's vault, caught up with the store; None if there is none. Never makes one.
@@ -67,6 +69,8 @@ class Vaults(Generic[Index]):
             self._slots.move_to_end(vault_id)
         with slot.lock:
             vault = slot.vault
+            if vault is not None and not self._may_use(vault, slot):
+                vault = slot.vault = None
             if vault is not None:
                 try:
                     with vault.lock:
@@ -86,6 +90,39 @@ class Vaults(Generic[Index]):
             self._evict(keep=vault_id)
         return vault
 
+    def _may_use(self, vault: OpenVault[Index], slot: _Slot[Index]) -> bool:
+        """Whether the vault's key may still be used. Its provider is asked when the time is over, and only then.
+
+        Raises KeyUnavailable, WrongKey, and lets go of the vault.
+        """
+        lease = vault.keys.lease
+        if lease is None:
+            return True
+        lease.used = True
+        if self.keys.clock() < lease.until:
+            lease.uses.cache_hits += 1
+            return True
+        try:
+            return self.keys.confirm(vault.keys)
+        except TacitaError:
+            slot.vault, slot.nbytes = None, 0
+            raise
+
+    def _open_vaults(self) -> list[Held]:
+        with self._lock:
+            return [slot.vault for slot in self._slots.values() if slot.vault is not None]
+
+    def _let_go(self, vault: Held) -> None:
+        with self._lock:
+            slot = self._slots.get(vault.keys.vault_id)
+        # Somebody who uses it at this moment has asked, or will ask the next time.
+        if slot is not None and slot.lock.acquire(blocking=False):
+            try:
+                if slot.vault is vault:
+                    slot.vault, slot.nbytes = None, 0
+            finally:
+                slot.lock.release()
+
     def _open(self, tenant: str, subject: Subject, vault_id: bytes, *, create: bool) -> OpenVault[Index] | None:
         def find() -> tuple[VaultKeys, Anchor] | None:
             return rekey.find(self.store, self.keys, tenant, vault_id)
@@ -104,6 +141,8 @@ class Vaults(Generic[Index]):
                 return None
             found = self.keys.create(tenant, subject.kind, subject.id)
         vault = OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
+        if found[0].lease is not None:
+            self._keeper.wake()
         self.on_open(vault_id)
         return vault
 
@@ -153,6 +192,7 @@ class Vaults(Generic[Index]):
 
     def close(self) -> None:
         """Save snapshots that are worth it and let go of all vaults."""
+        self._keeper.close()
         with self._lock:
             slots, self._slots = list(self._slots.values()), OrderedDict()
         for slot in slots:

@@ -6,12 +6,13 @@ The specification is docs/explanation/wire-format.md; tests/vectors holds frozen
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tacita import hazmat
 from tacita.errors import Tampered, WrongKey
 from tacita.hazmat import SecretKey
 from tacita.sealed import EPOCH_BYTES, ITEM_TAG_BYTES, SealedEvent, SealedPart, SealedRow
+from tacita.vault.leases import Lease
 
 FORMAT = 1
 MAGIC = b"TC"
@@ -52,9 +53,13 @@ class VaultKeys:
     """First 8 bytes of everything sealed under these keys."""
     event_context: bytes
     """What every event's context begins with; built once, because sealing is the hot path of an add."""
+    lease: Lease | None = field(default=None, compare=False)
+    """For how long they may be used, if a provider elsewhere unwrapped them."""
 
     @classmethod
-    def derive(cls, key: SecretKey, *, tenant: str, vault_id: bytes, version: int) -> VaultKeys:
+    def derive(
+        cls, key: SecretKey, *, tenant: str, vault_id: bytes, version: int, lease: Lease | None = None
+    ) -> VaultKeys:
         """One key per use, so that no two uses can ever be confused."""
 
         def sub(use: bytes) -> SecretKey:
@@ -71,6 +76,7 @@ class VaultKeys:
             sub(b"snapshot"),
             header,
             length_prefixed(_EVENT, header, tenant.encode(), vault_id),
+            lease,
         )
 
     @property

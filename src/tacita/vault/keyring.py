@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from dataclasses import replace
 
 import msgspec
 
 from tacita import hazmat
-from tacita.errors import Conflict, KeyUnavailable, Tampered, WrongKey
+from tacita.errors import Conflict, KeyUnavailable, TacitaError, Tampered, WrongKey
 from tacita.hazmat import SecretKey
 from tacita.ports.keys import KeyContext, KeyProvider, KeyRing
 from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
 from tacita.vault.format import VaultKeys, length_prefixed
+from tacita.vault.leases import KEY_CACHE, Clock, Lease, Tally
 
 _CATALOG = "catalog"
 _CATALOG_CONTEXT = KeyContext(tenant="", vault_id=bytes(VAULT_ID_BYTES), version=0)
+_OF_THE_HOME = frozenset({"audit"})
+"""Kinds of vaults that are under the home's root key whoever's they are: what was done must stay readable, and be written
+down, when a tenant revokes its key."""
 _KNOWN_IDS = 1_024
 """Most vault ids that are remembered; a keyed hash each time would be a tenth of a search."""
 _label_decoder: msgspec.msgpack.Decoder[tuple[str, str, str]] = msgspec.msgpack.Decoder(tuple[str, str, str])
@@ -24,11 +28,15 @@ _label_decoder: msgspec.msgpack.Decoder[tuple[str, str, str]] = msgspec.msgpack.
 class Keys:
     """The key ring opened with its provider. Knows whose vault is whose; the store never does."""
 
-    def __init__(self, ring: KeyRing, provider: KeyProvider) -> None:
+    def __init__(
+        self, ring: KeyRing, provider: KeyProvider, *, key_cache: float = KEY_CACHE, clock: Clock = time.monotonic
+    ) -> None:
+        """`key_cache`: seconds after which a provider elsewhere is asked again for a vault key that is in RAM."""
         self.ring = ring
+        self.key_cache = key_cache
+        self.clock = clock
         self._provider = provider
-        self.uses: Counter[str] = Counter()
-        """How often a root key was used, `wrap` and `unwrap`."""
+        self.uses = Tally()
         catalog = self._open_catalog()
         self._vault_ids = catalog.derive(b"tacita/v1/vault-id")
         self._labels = catalog.derive(b"tacita/v1/label")
@@ -40,15 +48,19 @@ class Keys:
         self.receipts = hazmat.SigningKey(catalog.derive(b"tacita/v1/receipt"))
         """Signs what was deleted. Its public half may be given to anybody."""
 
-    def _wrap(self, key: SecretKey, context: KeyContext) -> bytes:
-        self.uses["wrap"] += 1
-        return self._provider.wrap(key, context)
+    def _wrap(self, provider: KeyProvider, key: SecretKey, context: KeyContext) -> bytes:
+        uses = self.uses.count(provider.id, "wrap")
+        try:
+            return provider.wrap(key, context)
+        except TacitaError:
+            uses.failures += 1
+            raise
 
     def _open_catalog(self) -> SecretKey:
         # After a rotation it is there once for each root key, until the old ones are let go of.
         wrapped = self.ring.setting(_rotated_catalog(self._provider)) or self.ring.setting(_CATALOG)
         if wrapped is None:
-            fresh = self._wrap(SecretKey.generate(), _CATALOG_CONTEXT)
+            fresh = self._wrap(self._provider, SecretKey.generate(), _CATALOG_CONTEXT)
             wrapped = self.ring.put_setting_once(_CATALOG, fresh)
         return self._provider.unwrap(wrapped, _CATALOG_CONTEXT)
 
@@ -64,16 +76,46 @@ class Keys:
         self.ring.drop_setting(_CATALOG)
         self.ring.drop_setting(f"{_CATALOG}@{provider_id}")
 
-    def rewrapped(self, entry: RingEntry) -> RingEntry:
-        """The entry under the present root key."""
+    # ------------------------------------------------------------------ under which root key
+
+    def _wrapping(self, tenant: str, kind: str) -> KeyProvider:
+        """The provider under which a new key of a vault goes."""
+        own = kind not in _OF_THE_HOME and self._provider.keeps_own(tenant)
+        return self._provider.of_tenant(tenant) if own else self._provider
+
+    def is_tenants(self, entry: RingEntry) -> bool:
+        """Whether an entry is a tenant's own affair: under, or on its way to, a root key that is not the home's."""
+        tenant, kind, _ = self.whose(entry)
+        if kind in _OF_THE_HOME or not self._provider.knows(tenant):
+            return False
+        return self._provider.known_as(entry.provider) is None
+
+    def goes_to_tenant(self, entry: RingEntry) -> bool:
+        """Whether the next key of a vault goes under a root key of its tenant's own."""
+        tenant, kind, _ = self.whose(entry)
+        return kind not in _OF_THE_HOME and self._provider.keeps_own(tenant)
+
+    def is_of(self, entry: RingEntry, tenant: str) -> bool:
+        """Whether an entry is of a vault of this tenant that goes under the tenant's root key."""
+        owner, kind, _ = self.whose(entry)
+        return owner == tenant and kind not in _OF_THE_HOME
+
+    def provider_for(self, tenant: str | None) -> KeyProvider:
+        """The root key of a tenant at present; of the home for None."""
+        return self._provider if tenant is None else self._wrapping(tenant, "")
+
+    def rewrapped(self, entry: RingEntry, provider: KeyProvider) -> RingEntry:
+        """The entry under another root key, or under the newest version of the same one."""
         tenant, _, _ = self.whose(entry)
         context = KeyContext(tenant, entry.vault_id, entry.key_version)
-        wrapped = self._wrap(self._opener(entry).unwrap(entry.wrapped, context), context)
-        return replace(entry, wrapped=wrapped, provider=self._provider.id)
+        if entry.provider == provider.id:
+            self.uses.count(provider.id, "unwrap")
+            self.uses.count(provider.id, "wrap")
+            return replace(entry, wrapped=provider.renewed(entry.wrapped, context))
+        wrapped = self._wrap(provider, self._unwrapped(tenant, entry)[0], context)
+        return replace(entry, wrapped=wrapped, provider=provider.id)
 
-    def is_present(self, entry: RingEntry) -> bool:
-        """Whether an entry is under the present root key."""
-        return entry.provider == self._provider.id
+    # ------------------------------------------------------------------ names
 
     def vault_id(self, tenant: str, kind: str, subject_id: str) -> bytes:
         """The store's name for a vault: keyed, so that nobody without the ring can test a guess."""
@@ -111,8 +153,9 @@ class Keys:
         present = self.ring.get(vault_id)
         if present is None or present.key_version != version - 1:
             raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key of version {version - 1}")
-        wrapped = self._wrap(SecretKey.generate(), KeyContext(tenant, vault_id, version))
-        entry = replace(present, key_version=version, provider=self._provider.id, wrapped=wrapped)
+        provider = self._wrapping(tenant, self.whose(present)[1])
+        wrapped = self._wrap(provider, SecretKey.generate(), KeyContext(tenant, vault_id, version))
+        entry = replace(present, key_version=version, provider=provider.id, wrapped=wrapped)
         return self._unwrap(tenant, self.ring.prepare(entry))
 
     def create(self, tenant: str, kind: str, subject_id: str) -> tuple[VaultKeys, Anchor]:
@@ -120,12 +163,14 @@ class Keys:
         vault_id = self.vault_id(tenant, kind, subject_id)
         version = 1
         key = SecretKey.generate()
-        keys = VaultKeys.derive(key, tenant=tenant, vault_id=vault_id, version=version)
+        provider, asked_at = self._wrapping(tenant, kind), self.clock()
+        wrapped = self._wrap(provider, key, KeyContext(tenant, vault_id, version))
+        lease = self._lease(provider, asked_at)
+        keys = VaultKeys.derive(key, tenant=tenant, vault_id=vault_id, version=version, lease=lease)
         anchor = Anchor(0, keys.genesis)
-        wrapped = self._wrap(key, KeyContext(tenant, vault_id, version))
         label = hazmat.committed_seal(self._labels, vault_id, msgspec.msgpack.encode((tenant, kind, subject_id)))
         try:
-            self.ring.create(RingEntry(vault_id, version, self._provider.id, wrapped, label, anchor))
+            self.ring.create(RingEntry(vault_id, version, provider.id, wrapped, label, anchor))
         except Conflict:
             found = self.find(tenant, vault_id)
             if found is None:
@@ -143,18 +188,54 @@ class Keys:
             raise Tampered(f"key ring entry {entry.vault_id.hex()[:12]}: its label is of no known form") from None
         return label
 
-    def _unwrap(self, tenant: str, entry: RingEntry) -> VaultKeys:
-        key = self._opener(entry).unwrap(entry.wrapped, KeyContext(tenant, entry.vault_id, entry.key_version))
-        return VaultKeys.derive(key, tenant=tenant, vault_id=entry.vault_id, version=entry.key_version)
+    def confirm(self, keys: VaultKeys) -> bool:
+        """Ask the provider of a vault key in RAM whether it still opens it; False when the vault is not what it was.
 
-    def _opener(self, entry: RingEntry) -> KeyProvider:
-        """The provider under which an entry is: the present one, or one from before a rotation."""
-        self.uses["unwrap"] += 1
+        Raises KeyUnavailable, WrongKey.
+        """
+        entry = self.ring.get(keys.vault_id)
+        if entry is None or keys.lease is None:
+            return False
+        fresh = self._unwrap(keys.tenant, entry)
+        if fresh.version == keys.version and not fresh.chain.equals(keys.chain):
+            return False
+        if fresh.lease is None:
+            keys.lease.end()
+        else:
+            keys.lease.renew(fresh.lease.asked_at)
+        return True
+
+    def _unwrap(self, tenant: str, entry: RingEntry) -> VaultKeys:
+        key, lease = self._unwrapped(tenant, entry)
+        return VaultKeys.derive(key, tenant=tenant, vault_id=entry.vault_id, version=entry.key_version, lease=lease)
+
+    def _unwrapped(self, tenant: str, entry: RingEntry) -> tuple[SecretKey, Lease | None]:
+        asked_at = self.clock()
+        provider = self._opener(tenant, entry)
+        uses = self.uses.count(provider.id, "unwrap")
+        try:
+            key = provider.unwrap(entry.wrapped, KeyContext(tenant, entry.vault_id, entry.key_version))
+        except TacitaError:
+            uses.failures += 1
+            raise
+        return key, self._lease(provider, asked_at)
+
+    def _lease(self, provider: KeyProvider, asked_at: float) -> Lease | None:
+        if not provider.elsewhere:
+            return None
+        return Lease(provider.id, self.uses.of[provider.id], asked_at, self.key_cache)
+
+    def _opener(self, tenant: str, entry: RingEntry) -> KeyProvider:
+        """The provider under which an entry is: the home's or the tenant's, the present one or one from before."""
         provider = self._provider.known_as(entry.provider)
+        if provider is None and self._provider.knows(tenant):
+            # Only root keys that the settings name are ever asked: an entry says which, not where.
+            provider = self._provider.of_tenant(tenant).known_as(entry.provider)
         if provider is None:
             raise KeyUnavailable(
                 f"vault {entry.vault_id.hex()[:12]} is sealed under key provider {entry.provider}, "
-                f"this home uses {self._provider.id}"
+                f"which neither this home ({self._provider.id}) nor its tenant names; if it is the tenant's from before, "
+                "add it to tenants.NAME.previous"
             )
         return provider
 

@@ -105,8 +105,13 @@ def rekey(store: LogStore, keys: Keys, tenant: str, vault_id: bytes, *, at: int,
         ends = Anchor(log.seq, log.chain(log.seq))
         try:
             put_anew(store, keys, old, replace(head, seq=log.seq), ends, places, at=at, actor=actor)
-        except (HeadMoved, KeyUnavailable):  # written to, erased, or sealed anew by somebody else
+        except HeadMoved:
             continue
+        except KeyUnavailable:
+            present = keys.ring.get(vault_id)
+            if present is not None and present.key_version == old.version:
+                raise  # the provider does not wrap
+            continue  # erased, or sealed anew by somebody else
         return True
     raise HeadMoved(f"vault {vault_id.hex()[:12]}: other writers kept being first; try again")
 

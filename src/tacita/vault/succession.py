@@ -16,6 +16,8 @@ class Succession(KeyProvider):
         """`find` opens the root key of an id, if the home knows one."""
         self.id = present.id
         self.where = present.where
+        self.elsewhere = present.elsewhere
+        self.hosts = present.hosts
         self._present = present
         self._find = find
         self._others: dict[str, KeyProvider] = {}
@@ -26,6 +28,9 @@ class Succession(KeyProvider):
 
     def unwrap(self, blob: bytes, context: KeyContext) -> SecretKey:
         return self._present.unwrap(blob, context)
+
+    def renewed(self, blob: bytes, context: KeyContext) -> bytes:
+        return self._present.renewed(blob, context)
 
     def known_as(self, provider_id: str) -> KeyProvider | None:
         if provider_id == self.id:

@@ -53,7 +53,13 @@ def test_a_day_of_somebody_who_answers_for_a_home(tacita: Terminal, tmp_path: Pa
     receipt.write_text(json.dumps(changed))
     assert "changed" in tacita("receipt", "verify", str(receipt), code=13)
     assert "hex" in tacita("receipt", "verify", str(receipt), "--key", "not a key", code=2)
-    assert json.loads(tacita("sweep", "--json")) == {"deleted": 0, "held": 0, "leftovers": 0, "vaults": 1}
+    assert json.loads(tacita("sweep", "--json")) == {
+        "deleted": 0,
+        "held": 0,
+        "leftovers": 0,
+        "unavailable": 0,
+        "vaults": 1,
+    }
     tail = tacita("audit", "tail", "-n", "50")
     assert all(word in tail for word in ("added", "restricted", "read         denied", "purge"))
     lines = [json.loads(line) for line in tacita("audit", "export").splitlines()]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tacita.credentials import Credential
 from tacita.disclosed import Disclosed
 from tacita.errors import ConfigError, ModelError
-from tacita.models.remote.resilience import Patience, Transient
 from tacita.models.remote.uri import ModelUri, parse
-from tacita.ports.models import Failed, tried
+from tacita.patience import Patience, Transient
+from tacita.ports.foreign import Failed, tried
 
 T = TypeVar("T")
 
@@ -57,7 +57,12 @@ class Remote:
         self._timeout = self._uri.number("timeout", TIMEOUT, 0.05, 600)
         attempts = int(self._uri.number("attempts", ATTEMPTS, 1, 10))
         concurrency = int(self._uri.number("concurrency", CONCURRENCY, 1, 256))
-        self._patience = Patience(self.name, attempts=attempts, concurrency=concurrency)
+        self._patience = Patience(
+            f"model {self.name}",
+            attempts=attempts,
+            concurrency=concurrency,
+            error=lambda what: ModelError(what, retryable=True),
+        )
         self._lock = Lock()
         self._loop: _Loop | None = None
         self._client: Any = None

@@ -6,7 +6,7 @@ from threading import Event, Lock
 import pytest
 
 from tacita.errors import ModelError
-from tacita.models.remote.resilience import FAILURES, OPEN_SECONDS, Patience, Transient
+from tacita.patience import FAILURES, OPEN_SECONDS, Patience, Transient
 
 
 class Clock:
@@ -23,7 +23,14 @@ class Clock:
 
 
 def patience(clock: Clock, attempts: int = 3) -> Patience:
-    return Patience("m", attempts=attempts, concurrency=2, clock=clock, sleep=clock.sleep)
+    return Patience(
+        "m",
+        attempts=attempts,
+        concurrency=2,
+        error=lambda what: ModelError(what, retryable=True),
+        clock=clock,
+        sleep=clock.sleep,
+    )
 
 
 def failing(after: float | None = None) -> str:

@@ -1,0 +1,170 @@
+"""What the URI of a root key elsewhere says: `awskms:alias/tacita@https://HOST?region=eu-central-1&key=env:NAME`.
+
+Nothing else decides where keys go: the vendors' own environment variables are never read.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from tacita.errors import ConfigError
+
+_COMMON: Final = frozenset({"timeout", "attempts", "ca"})
+_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "awskms": _COMMON | {"region", "key", "secret", "token", "credentials", "grant"},
+    "gcpkms": _COMMON | {"token", "credentials"},
+    "azurekv": _COMMON | {"tenant", "client", "secret", "credentials", "authority"},
+    "vault": _COMMON | {"token", "namespace"},
+}
+_REFERENCES: Final = ("key", "secret", "token", "credentials", "grant")
+_GOOGLE: Final = "https://cloudkms.googleapis.com"
+_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+_ARN: Final = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):\d{12}:(?:key|alias)/[\w/-]+")
+_NAMES: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
+    "awskms": (
+        re.compile(rf"alias/[\w/-]+|[0-9a-f]{{8}}-[0-9a-f-]{{27}}|mrk-[0-9a-f]{{32}}|{_ARN.pattern}"),
+        "awskms:alias/NAME?region=REGION or awskms:ARN",
+    ),
+    "gcpkms": (
+        re.compile(r"projects/[\w.:-]+/locations/[\w-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+"),
+        "gcpkms:projects/P/locations/L/keyRings/R/cryptoKeys/K",
+    ),
+    "azurekv": (
+        re.compile(r"keys/[0-9A-Za-z-]+(?:/[0-9a-f]{32})?"),
+        "azurekv:https://NAME.vault.azure.net/keys/KEY",
+    ),
+    "vault": (re.compile(r"[\w.-]+(?:/[\w.-]+)*/keys/[\w.-]+"), "vault:transit/keys/KEY@https://HOST:8200"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUri:
+    """The address of a root key, parsed and checked. Holds references to credentials, never a credential."""
+
+    scheme: str
+    name: str
+    """What the service calls the key."""
+    url: str
+    """Of the service, without a slash at the end."""
+    options: Mapping[str, str]
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        return f"{self.scheme}:{self.name} at {self.host}"
+
+    @property
+    def host(self) -> str:
+        """Host and, if it is not the usual one, port."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Its host, and those that its credentials need."""
+        others: tuple[str, ...] = ()
+        if self.scheme == "gcpkms" and self.options.get("credentials", "default") != "default":
+            others = ("oauth2.googleapis.com",)
+        elif self.scheme == "azurekv" and "authority" in self.options:
+            others = (urlsplit(self.options["authority"]).netloc,)
+        elif self.scheme == "azurekv" and "secret" in self.options:
+            others = ("login.microsoftonline.com",)
+        if self.options.get("credentials") == "default":
+            others = (*others, "where the machine's own credentials come from")
+        return (self.host, *others)
+
+    def number(self, option: str, default: float, least: float, most: float) -> float:
+        """A numeric option. Raises ConfigError."""
+        try:
+            value = float(self.options.get(option, default))
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise ConfigError(f"key provider {self.shown}: {option} is a number from {least:g} to {most:g}")
+        return value
+
+    @property
+    def ca(self) -> str | None:
+        """The file whose certificates are good for this service, instead of the usual ones. Raises ConfigError."""
+        path = self.options.get("ca")
+        if path is not None and not Path(path).is_file():
+            raise ConfigError(f"key provider {self.shown}: ca names a file of certificates, and there is none")
+        return path
+
+
+def parse(uri: str) -> KeyUri:
+    """Take a URI apart. Raises ConfigError, never quoting an option's value."""
+    scheme, _, rest = uri.partition(":")
+    if scheme not in _OPTIONS:
+        raise ConfigError(f"{scheme!r} is no root key elsewhere; known are {', '.join(sorted(_OPTIONS))}")
+    rest, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := options.keys() - _OPTIONS[scheme]:
+        known = ", ".join(sorted(_OPTIONS[scheme]))
+        raise ConfigError(f"key provider {scheme}: unknown options ({len(unknown)}); known are {known}")
+    for option in _REFERENCES:
+        value = options.get(option)
+        if value is None or (option == "credentials" and value == "default"):
+            continue
+        if value.partition(":")[0] not in ("env", "file", "keyring") or not value.partition(":")[2]:
+            raise ConfigError(
+                f"key provider {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or "
+                "keyring:SERVICE/NAME"
+            )
+    if scheme == "azurekv":
+        at = rest.find("/keys/")
+        name, url = rest[at + 1 :], rest[: max(at, 0)]
+    else:
+        name, _, url = rest.partition("@")
+    pattern, example = _NAMES[scheme]
+    if not pattern.fullmatch(name):
+        raise ConfigError(f"key provider {scheme}: a root key is named as in {example}")
+    if scheme == "awskms":
+        options["region"] = _region(name, options.get("region"))
+    url = (url or _usual_url(scheme, options)).rstrip("/")
+    _check_url(scheme, url)
+    if "authority" in options:
+        _check_url(scheme, options["authority"])
+    return KeyUri(scheme, name, url, options)
+
+
+def _region(name: str, given: str | None) -> str:
+    arn = _ARN.fullmatch(name)
+    region = given or (arn[2] if arn else "")
+    if not _REGION.fullmatch(region) or (arn and arn[2] != region):
+        raise ConfigError("key provider awskms: name the key's region, as in awskms:alias/NAME?region=eu-central-1")
+    return region
+
+
+def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
+    if scheme == "awskms":
+        china = ".cn" if options["region"].startswith("cn-") else ""
+        return f"https://kms.{options['region']}.amazonaws.com{china}"
+    if scheme == "gcpkms":
+        return _GOOGLE
+    raise ConfigError(f"key provider {scheme}: name its address, as in {_NAMES[scheme][1]}")
+
+
+def _check_url(scheme: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError(f"key provider {scheme}: its address cannot be read") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ConfigError(f"key provider {scheme}: its address is https://HOST[:PORT]")
+    if parts.username or parts.password:
+        raise ConfigError(f"key provider {scheme}: no credentials in its address; give them by reference")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigError(f"key provider {scheme}: keys go over TLS; use https for {parts.hostname}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
