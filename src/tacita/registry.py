@@ -18,11 +18,20 @@ _REMOTE = (
 REMOTE_EMBEDDERS = frozenset(_REMOTE) - {"anthropic", "groq"}
 """Schemes whose embedders are elsewhere."""
 
+_REDIS = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+unix")
+
 _BUILT_IN: dict[Role, dict[str, str]] = {
-    "stores": {"sqlite": "tacita.stores.sqlite:SqliteLogStore", "memory": "tacita.stores.memory:MemoryLogStore"},
+    "stores": {
+        "sqlite": "tacita.stores.sqlite:SqliteLogStore",
+        "memory": "tacita.stores.memory:MemoryLogStore",
+        "dynamodb": "tacita.stores.dynamodb:DynamoLogStore",
+        **dict.fromkeys(_REDIS, "tacita.stores.redis:RedisLogStore"),
+    },
     "rings": {
         "sqlite": "tacita.stores.sqlite_ring:SqliteKeyRing",
         "memory": "tacita.stores.memory_ring:MemoryKeyRing",
+        "dynamodb": "tacita.stores.dynamodb_ring:DynamoKeyRing",
+        **dict.fromkeys(_REDIS, "tacita.stores.redis_ring:RedisKeyRing"),
     },
     "keys": {
         "file": "tacita.keys.file:open_file",
