@@ -146,8 +146,10 @@ class MotoServer:
         self.port = free_port()
         self._log = folder / "out.log"
         log = self._log.open("ab")
-        command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        script = Path(__file__).with_name("moto_app.py")
+        command = [sys.executable, "-W", "ignore", str(script), str(self.port)]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, env=clean)
         log.close()
         wait_for(self._ready, "moto")
 

@@ -9,6 +9,8 @@ from tests.kv.servers import MotoServer, RedisCluster, RedisServer, named, secre
 
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
+from tacita.stores.dynamodb import DynamoLogStore
+from tacita.stores.dynamodb_ring import DynamoKeyRing
 from tacita.stores.redis import RedisLogStore
 from tacita.stores.redis_ring import RedisKeyRing
 from tacita.testing.log_contract import LogStoreContract
@@ -45,3 +47,19 @@ class TestClusterLogStore(_OnCluster, LogStoreContract):
 class TestClusterKeyRing(_OnCluster, KeyRingContract):
     def make(self, folder: Path) -> KeyRing:
         return RedisKeyRing(self.server.uri(named(folder)), secret)
+
+
+class _OnDynamo:
+    @pytest.fixture(autouse=True)
+    def _server(self, moto: MotoServer) -> None:
+        self.server = moto
+
+
+class TestDynamoLogStore(_OnDynamo, LogStoreContract):
+    def make(self, folder: Path) -> LogStore:
+        return DynamoLogStore(self.server.uri(named(folder)), secret)
+
+
+class TestDynamoKeyRing(_OnDynamo, KeyRingContract):
+    def make(self, folder: Path) -> KeyRing:
+        return DynamoKeyRing(self.server.uri(named(folder)), secret)
