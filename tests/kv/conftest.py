@@ -33,5 +33,3 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
     server = MotoServer(tmp_path_factory.mktemp("moto") / "one")
     yield server
     server.stop()
-
-

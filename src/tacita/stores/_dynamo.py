@@ -29,7 +29,7 @@ _TEMPORARY: Final = frozenset(
     }
 )
 _SERVER_FAILED: Final = 500
-_NO_FILES: Final = {
+_NO_FILES: Final[dict[str, Any]] = {
     "profile": (None, [], None, None),
     "config_file": (None, [], os.devnull, None),
     "credentials_file": (None, [], os.devnull, None),
@@ -56,7 +56,13 @@ class Table:
 
     def ask(self, what: str, operation: str, **request: Any) -> Any:
         """One request to this table, tried again while the trouble may pass. Raises StoreError, Refused."""
-        from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            HTTPClientError,
+            IncompleteReadError,
+        )
+        from botocore.exceptions import ConnectionError as NotConnected
         from botocore.parsers import ResponseParserError
 
         if "TransactItems" not in request and "RequestItems" not in request:
@@ -76,14 +82,12 @@ class Table:
                 if reason not in _TEMPORARY and status < _SERVER_FAILED:
                     raise StoreError(f"dynamodb {self.name}: {what} was refused ({reason})") from None
                 uncertain = uncertain or status >= _SERVER_FAILED
-            except (HTTPClientError, ConnectionError, IncompleteReadError, ResponseParserError) as error:
+            except (HTTPClientError, NotConnected, IncompleteReadError, ResponseParserError) as error:
                 reason, uncertain = type(error).__name__, True
             except BotoCoreError as error:
                 raise StoreError(f"dynamodb {self.name}: {what} failed ({type(error).__name__})") from None
         # Whether the last try took effect is not known: its answer may be what got lost.
-        raise StoreError(
-            f"dynamodb {self.name}: {what} failed in {self._attempts} tries ({reason})", retryable=True
-        )
+        raise StoreError(f"dynamodb {self.name}: {what} failed in {self._attempts} tries ({reason})", retryable=True)
 
     def transact(self, what: str, token: bytes, actions: Sequence[Mapping[str, Any]]) -> None:
         """All actions or none. The token makes it one transaction however often it is sent (for ten minutes)."""

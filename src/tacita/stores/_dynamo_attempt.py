@@ -8,8 +8,9 @@ from typing import Final
 
 from tacita.hazmat import random_bytes
 from tacita.stores._dynamo import Item, Refused, Table
-from tacita.stores._dynamo_layout import CHUNK, ID_BYTES, LIST, NOTE, PACK, PART, key, key_of, update
-from tacita.stores._dynamo_table import PARTITION, PLACE
+from tacita.stores._dynamo_head import update
+from tacita.stores._dynamo_layout import CHUNK, ID_BYTES, LIST, NOTE, PACK, PART, blob, key, key_of, number
+from tacita.stores._dynamo_table import PLACE, under
 
 _GIVEN_UP_SECONDS: Final = 86_400
 """A writer that took longer finds that it may not finish. Clocks of two machines may differ by hours."""
@@ -49,10 +50,10 @@ class Attempt:
 
 def sweep(table: Table, vault_id: bytes, *, all_of_them: bool = False) -> None:
     """Remove what writers staged and gave up long ago, or, in a vault that is gone, whatever was staged."""
-    for note in list(_at(table, vault_id, NOTE)):
-        since = int(note.get("since", {}).get("N", "0"))
+    for note in list(under(table, "sweep", vault_id, NOTE)):
+        since = number(note, "since")
         if all_of_them or "dead" in note or since < time.time() - _GIVEN_UP_SECONDS:
-            _bury(table, vault_id, bytes(note[PLACE]["B"])[1:])
+            _bury(table, vault_id, blob(note, PLACE)[1:])
 
 
 def _bury(table: Table, vault_id: bytes, attempt: bytes) -> None:
@@ -70,11 +71,4 @@ def _bury(table: Table, vault_id: bytes, attempt: bytes) -> None:
 
 def delete_under(table: Table, vault_id: bytes, prefix: bytes) -> None:
     """Delete every item whose place begins like this."""
-    table.delete_all("delete", map(key_of, _at(table, vault_id, prefix)))
-
-
-def _at(table: Table, vault_id: bytes, prefix: bytes) -> Iterable[Item]:
-    names = {"#vault": PARTITION, "#place": PLACE, "#since": "since", "#dead": "dead"}
-    values = {":vault": {"B": vault_id}, ":prefix": {"B": prefix}}
-    more = {"ExpressionAttributeNames": names, "ProjectionExpression": "#vault, #place, #since, #dead"}
-    return table.query("look for what to delete", "#vault = :vault AND begins_with(#place, :prefix)", values, **more)
+    table.delete_all("delete", map(key_of, under(table, "delete", vault_id, prefix, "rev")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tacita.hazmat import random_bytes
 from tacita.stores._dynamo import Item, Refused, Table
 from tacita.stores._dynamo_attempt import delete_under, sweep
+from tacita.stores._dynamo_head import LIFE, PURGE, SNAPSHOT, Head, update
 from tacita.stores._dynamo_layout import (
     CHUNK,
     HEAD,
@@ -16,18 +17,17 @@ from tacita.stores._dynamo_layout import (
     LIST,
     PACK,
     PART,
-    Head,
     StoredPack,
+    blob,
     key,
     pack_place,
     piece_place,
     purged_body,
     read_pack,
     shelf,
-    update,
 )
-from tacita.stores._dynamo_read import LIFE, PURGE, SNAPSHOT, Reader, purge_list, segments
-from tacita.stores._dynamo_table import PARTITION, PLACE
+from tacita.stores._dynamo_read import Reader, purge_list
+from tacita.stores._dynamo_table import PLACE, under
 
 
 def pay(table: Table, vault_id: bytes) -> None:
@@ -118,17 +118,14 @@ def _rewrite(table: Table, vault_id: bytes, pack: StoredPack, holes: set[int], h
 
 def _delete_life(table: Table, vault_id: bytes, life: bytes) -> None:
     # What it leads to first: cut short, this begins anew and finds the rest.
-    for segment in segments(table, vault_id, life):
-        _delete_segment(table, vault_id, segment)
+    for item in under(table, "delete", vault_id, PACK + life, "link"):
+        if "link" in item:
+            _delete_segment(table, vault_id, blob(item, "link"))
     _delete_segment(table, vault_id, life)
 
 
 def _delete_segment(table: Table, vault_id: bytes, segment: bytes) -> None:
-    values = {":vault": {"B": vault_id}, ":prefix": {"B": PACK + segment}}
-    names = {"#vault": PARTITION, "#place": PLACE, "#owner": "owner"}
-    more = {"ExpressionAttributeNames": names, "ProjectionExpression": "#owner"}
-    condition = "#vault = :vault AND begins_with(#place, :prefix)"
-    for item in table.query("delete", condition, values, **more):
+    for item in under(table, "delete", vault_id, PACK + segment, "owner"):
         if "owner" in item:
-            delete_under(table, vault_id, CHUNK + bytes(item["owner"]["B"]))
+            delete_under(table, vault_id, CHUNK + blob(item, "owner"))
     delete_under(table, vault_id, PACK + segment)

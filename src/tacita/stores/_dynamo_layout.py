@@ -16,13 +16,12 @@ there: what an interrupted writer leaves is noise until it is swept.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tacita.errors import Tampered
-from tacita.sealed import DIGEST_BYTES, EPOCH_BYTES, ITEM_TAG_BYTES, PurgedEvent, SealedEvent, SealedRow, VaultHead
+from tacita.sealed import DIGEST_BYTES, ITEM_TAG_BYTES, PurgedEvent, SealedEvent, SealedRow
 from tacita.stores._dynamo_table import PARTITION, PLACE
 
 Item = dict[str, Any]
@@ -38,7 +37,6 @@ PACK_BYTES: Final = 350_000
 ID_BYTES: Final = 16
 _META: Final = ITEM_TAG_BYTES + DIGEST_BYTES
 _SHELVES: Final = 16
-_NAME: Final = re.compile(r"#[a-z]+")
 
 
 def key(vault_id: bytes, place: bytes) -> Item:
@@ -49,29 +47,6 @@ def key(vault_id: bytes, place: bytes) -> Item:
 def key_of(item: Item) -> Item:
     """The key of an item that was read."""
     return {PARTITION: item[PARTITION], PLACE: item[PLACE]}
-
-
-def update(
-    where: Item, *, when: str, given: Item, put: Item | None = None, remove: Sequence[str] = (), debts: Sequence[bytes] = ()
-) -> Item:
-    """A conditional change of one item. In `when`, `#x` is an attribute and `:x` a value of `given`."""
-    parts = []
-    values = dict(given)
-    if put:
-        parts.append("SET " + ", ".join(f"#{name} = :put_{name}" for name in put))
-        values |= {f":put_{name}": value for name, value in put.items()}
-    if remove:
-        parts.append("REMOVE " + ", ".join(f"#{name}" for name in remove))
-    if debts:
-        parts.append("ADD #debts :debts")
-        values[":debts"] = {"BS": list(debts)}
-    expression = " ".join(parts)
-    request: Item = {"Key": where, "UpdateExpression": expression, "ConditionExpression": when}
-    # All by placeholder: many plain words are reserved.
-    request["ExpressionAttributeNames"] = {name: name[1:] for name in _NAME.findall(f"{expression} {when}")}
-    if values:
-        request["ExpressionAttributeValues"] = values
-    return request
 
 
 def pack_place(segment: bytes, last: int) -> bytes:
@@ -91,66 +66,16 @@ def shelves() -> Iterator[bytes]:
     return (b"shelf" + bytes([number]) for number in range(_SHELVES))
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What the head of a vault says. `debts` are things that are gone already, and still to be deleted."""
-
-    vault_id: bytes
-    seq: int
-    format: int
-    epoch: bytes
-    life: bytes
-    purged: int
-    snapshot: bytes
-    upto: int
-    parts: int
-    drops: int
-    debts: tuple[bytes, ...]
-
-    @property
-    def there(self) -> bool:
-        """Whether there is a vault; what is left of a dropped one is none."""
-        return self.seq > 0
-
-    @property
-    def public(self) -> VaultHead:
-        """As the port tells it."""
-        return VaultHead(self.vault_id, self.format, self.seq, self.epoch)
-
-    def is_of(self, epoch: bytes, unknown: bytes) -> bool:
-        """Whether the log is of this epoch, or from before there were any."""
-        return self.epoch in (epoch, unknown)
-
-
-def read_head(vault_id: bytes, item: Item | None) -> Head:
-    """The head from its item, or that of no vault."""
-    found = item or {}
-    head = Head(
-        vault_id,
-        _number(found, "seq"),
-        _number(found, "format"),
-        _bytes(found, "epoch"),
-        _bytes(found, "life"),
-        _number(found, "purged"),
-        _bytes(found, "snapshot"),
-        _number(found, "upto"),
-        _number(found, "parts"),
-        _number(found, "drops"),
-        tuple(sorted(found.get("debts", {}).get("BS", ()))),
-    )
-    if head.there and (len(head.epoch) != EPOCH_BYTES or len(head.life) != ID_BYTES or head.seq >> 32):
-        raise Tampered("the list of vaults was changed: it holds values that were never written")
-    return head
-
-
-def _number(item: Item, name: str) -> int:
+def number(item: Item, name: str) -> int:
+    """A numeric attribute, 0 without. Raises Tampered."""
     try:
         return int(item.get(name, {}).get("N", "0"))
     except ValueError:
         raise Tampered("a table was changed: it holds values that were never written") from None
 
 
-def _bytes(item: Item, name: str) -> bytes:
+def blob(item: Item, name: str) -> bytes:
+    """A binary attribute, empty without."""
     return bytes(item.get(name, {}).get("B", b""))
 
 
@@ -231,7 +156,7 @@ class StoredPack:
 
 def read_pack(item: Item) -> StoredPack:
     """The rows of a pack. Raises Tampered when it is none."""
-    place, body, count = _bytes(item, PLACE), _bytes(item, "body"), _number(item, "count")
+    place, body, count = blob(item, PLACE), blob(item, "body"), number(item, "count")
     last = int.from_bytes(place[-4:])
     rows = []
     at = 0
@@ -246,7 +171,13 @@ def read_pack(item: Item) -> StoredPack:
     if at != len(body) or not 0 < count <= last or len(place) != 1 + ID_BYTES + 4:
         raise Tampered("a log was changed: it holds rows that were never written")
     return StoredPack(
-        place[1:-4], last, tuple(rows), _number(item, "rev"), _number(item, "hole"), _number(item, "pieces"), _bytes(item, "owner")
+        place[1:-4],
+        last,
+        tuple(rows),
+        number(item, "rev"),
+        number(item, "hole"),
+        number(item, "pieces"),
+        blob(item, "owner"),
     )
 
 

@@ -15,24 +15,21 @@ from typing import Final
 from tacita.errors import HeadMoved, Tampered
 from tacita.sealed import SealedRow
 from tacita.stores._dynamo import Item, Table
+from tacita.stores._dynamo_head import PURGE, Head, read_head
 from tacita.stores._dynamo_layout import (
     CHUNK,
     HEAD,
     LIST,
-    PACK,
-    Head,
     StoredPack,
+    blob,
     key,
+    number,
     pack_place,
     piece_place,
-    read_head,
     read_pack,
 )
-from tacita.stores._dynamo_table import PARTITION, PLACE
+from tacita.stores._dynamo_table import PARTITION, PLACE, under
 
-PURGE: Final = b"P"
-LIFE: Final = b"L"
-SNAPSHOT: Final = b"S"
 _LAST: Final = (1 << 32) - 1
 _LOOKS: Final = 5
 _NEAR: Final = 50
@@ -183,20 +180,7 @@ class Reader:
 
 def purge_list(table: Table, vault_id: bytes, attempt: bytes) -> Iterator[tuple[int, int]]:
     """(sequence number, head after the purge) of every row that a purge removes."""
-    values = {":vault": {"B": vault_id}, ":prefix": {"B": LIST + attempt}}
-    names = {"#vault": PARTITION, "#place": PLACE}
-    condition = "#vault = :vault AND begins_with(#place, :prefix)"
-    for item in table.query("read", condition, values, ExpressionAttributeNames=names):
-        body, head = bytes(item["body"]["B"]), int(item["head"]["N"])
+    for item in under(table, "read", vault_id, LIST + attempt):
+        body, head = blob(item, "body"), number(item, "head")
         for start in range(0, len(body), 4):
             yield int.from_bytes(body[start : start + 4]), head
-
-
-def segments(table: Table, vault_id: bytes, life: bytes) -> Iterator[bytes]:
-    """Segments that a life links to, which are deleted with it."""
-    values = {":vault": {"B": vault_id}, ":prefix": {"B": PACK + life}}
-    names = {"#vault": PARTITION, "#place": PLACE, "#link": "link"}
-    more = {"ExpressionAttributeNames": names, "ProjectionExpression": "#link"}
-    for item in table.query("read", "#vault = :vault AND begins_with(#place, :prefix)", values, **more):
-        if "link" in item:
-            yield bytes(item["link"]["B"])

@@ -10,9 +10,10 @@ from tacita.sealed import SealedPart
 from tacita.stores import _dynamo_debts
 from tacita.stores._dynamo import Item, Refused, Table
 from tacita.stores._dynamo_attempt import Attempt, sweep
-from tacita.stores._dynamo_layout import HEAD, PACK_BYTES, PART, Head, key, piece_place, update
-from tacita.stores._dynamo_read import SNAPSHOT, Reader
-from tacita.stores._dynamo_table import PARTITION, PLACE
+from tacita.stores._dynamo_head import SNAPSHOT, Head, update
+from tacita.stores._dynamo_layout import HEAD, PACK_BYTES, PART, blob, key, number, piece_place
+from tacita.stores._dynamo_read import Reader
+from tacita.stores._dynamo_table import PLACE, under
 
 _TRIES: Final = 8
 
@@ -66,21 +67,18 @@ class Snapshots:
         return (head.upto, self._parts(vault_id, head.snapshot)) if head.there and head.snapshot else None
 
     def _parts(self, vault_id: bytes, snapshot: bytes) -> Iterator[SealedPart]:
-        values = {":vault": {"B": vault_id}, ":prefix": {"B": PART + snapshot}}
-        names = {"#vault": PARTITION, "#place": PLACE}
-        condition = "#vault = :vault AND begins_with(#place, :prefix)"
-        body, number, left = bytearray(), -1, 0
-        for item in self._table.query("read snapshot", condition, values, ExpressionAttributeNames=names):
-            place = bytes(item[PLACE]["B"])
+        body, at_part, left = bytearray(), -1, 0
+        for item in under(self._table, "read snapshot", vault_id, PART + snapshot):
+            place = blob(item, PLACE)
             at, chunk = int.from_bytes(place[-6:-2]), int.from_bytes(place[-2:])
             if chunk == 0:
-                body, number, left = bytearray(), at, int(item["pieces"]["N"])
-            if at != number:
+                body, at_part, left = bytearray(), at, number(item, "pieces")
+            if at != at_part:
                 return
-            body += item["body"]["B"]
+            body += blob(item, "body")
             left -= 1
             if left == 0:
-                yield SealedPart(number, bytes(body))
+                yield SealedPart(at_part, bytes(body))
 
     def drop(self, vault_id: bytes) -> int:
         """As the port says."""
@@ -88,7 +86,9 @@ class Snapshots:
             head = self._reader.head(vault_id)
             if not head.there:
                 return 0
-            when = "#life = :life AND " + ("#snapshot = :snapshot" if head.snapshot else "attribute_not_exists(#snapshot)")
+            when = "#life = :life AND " + (
+                "#snapshot = :snapshot" if head.snapshot else "attribute_not_exists(#snapshot)"
+            )
             given: Item = {":life": {"B": head.life}}
             given |= {":snapshot": {"B": head.snapshot}} if head.snapshot else {}
             change = update(

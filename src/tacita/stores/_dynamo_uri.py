@@ -82,10 +82,11 @@ def _checked_url(url: str) -> str:
         parts = urlsplit(url)
         fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.path in ("", "/")
         fine = fine and not (parts.username or parts.password or parts.query or parts.fragment) and parts.port != 0
+        open_wire = parts.scheme == "http" and not _address.is_loopback(parts.hostname or "")
     except ValueError:
-        fine = False
+        fine = open_wire = False
     if not fine:
         raise ConfigError("dynamodb: an address is https://HOST, without credentials")
-    if parts.scheme == "http" and not _address.is_loopback(parts.hostname or ""):
+    if open_wire:
         raise ConfigError("dynamodb: an address on another machine is https://...")
     return url.rstrip("/")

@@ -13,11 +13,11 @@ from tacita.sealed import UNKNOWN_EPOCH, DropCounts, PurgedEvent, SealedEvent, V
 from tacita.stores import _dynamo_debts
 from tacita.stores._dynamo import Item, Refused, Table
 from tacita.stores._dynamo_attempt import Attempt, sweep
+from tacita.stores._dynamo_head import LIFE, Head, check_head, check_same, moving, said, seen, snapshot_debt, update
 from tacita.stores._dynamo_layout import (
     HEAD,
     ID_BYTES,
     LIST,
-    Head,
     Pack,
     key,
     pack_item,
@@ -26,9 +26,8 @@ from tacita.stores._dynamo_layout import (
     piece_items,
     piece_place,
     shelf,
-    update,
 )
-from tacita.stores._dynamo_read import LIFE, PURGE, SNAPSHOT, Reader
+from tacita.stores._dynamo_read import Reader
 
 _INLINE_BYTES: Final = 400_000
 """Larger appends are staged: a partition takes about a megabyte a second, and a transaction costs it twice."""
@@ -75,26 +74,25 @@ class Writer:
             life = self._lives.get(vault_id, b"")
         # A purge must know the snapshot that it drops, so it looks first.
         head = None if life and expected_seq and not purge else self._reader.head(vault_id)
-        staged = False
+        inline: bool | None = None
         for _ in range(_TRIES):
             if head is not None:
-                _check_head(head, expected_seq, epoch, format)
+                check_head(head, expected_seq, epoch, format)
                 life = head.life if head.there else attempt.id
-            if not staged:
-                inline = self._stage(attempt, vault_id, made, purge, seq)
-                staged = True
+            if inline is None:
+                inline = self._stage(attempt, vault_id, made, events, purge, seq)
             place = {**key(vault_id, pack_place(life, seq)), "by": {"B": attempt.id}, "link": {"B": attempt.id}}
             rows: Iterable[Item] = [{"Put": {"Item": place}}] if expected_seq else []
             if inline:
                 rows = [{"Put": {"Item": pack_item(vault_id, life, pack, attempt.id)}} for pack in made]
-            moving = _moving(vault_id, head, expected_seq, seq, epoch, format, life, attempt.id if purge else b"")
+            change = moving(vault_id, head, expected_seq, seq, epoch, format, life, attempt.id if purge else b"")
             try:
-                self._table.transact("append", attempt.id, [*moving, *rows, *attempt.ends()])
+                self._table.transact("append", attempt.id, [*change, *rows, *attempt.ends()])
             except Refused as refused:
                 head = self._reader.head(vault_id)
                 if refused.uncertain and self._is_there(head, seq, attempt.id):
                     break
-                self._abandon_unless(attempt, lambda head=head: _check_head(head, expected_seq, epoch, format))  # type: ignore[misc]
+                self._abandon_unless(attempt, lambda head=head: check_head(head, expected_seq, epoch, format))  # type: ignore[misc]
                 continue
             break
         else:
@@ -121,10 +119,16 @@ class Writer:
         return item is not None and bytes(item["by"]["B"]) == attempt
 
     def _stage(
-        self, attempt: Attempt, vault_id: bytes, made: Sequence[Pack], purge: Sequence[int], head: int
+        self,
+        attempt: Attempt,
+        vault_id: bytes,
+        made: Sequence[Pack],
+        events: Sequence[SealedEvent],
+        purge: Sequence[int],
+        head: int,
     ) -> bool:
         """Put what one transaction cannot hold where nobody looks. Whether the packs are to go with the transaction."""
-        size = sum(len(event.sealed) for pack in made if not pack.pieces for event in pack.events if _has_bytes(event))
+        size = sum(len(event.sealed) for event in events)
         inline = size <= _INLINE_BYTES and len(made) <= _INLINE_PACKS
         items = [piece_items(vault_id, pack, attempt.id) for pack in made if pack.pieces]
         if not inline:
@@ -141,7 +145,7 @@ class Writer:
     ) -> None:
         """As the port says."""
         head = self._reader.head(vault_id)
-        _check_same(head, expected)
+        check_same(head, expected)
         sweep(self._table, vault_id)
         attempt = Attempt(self._table, vault_id)
         made = packs(0, events)
@@ -149,13 +153,13 @@ class Writer:
         whole = (pack_item(vault_id, attempt.id, pack, attempt.id) for pack in made)
         attempt.stage("replace", chain(chain.from_iterable(pieces), whole))
         for _ in range(_TRIES):
-            put = _said(len(events), expected.format, epoch, attempt.id) | {"purged": {"N": str(len(events))}}
+            put = said(len(events), expected.format, epoch, attempt.id) | {"purged": {"N": str(len(events))}}
             change = update(
                 key(vault_id, HEAD),
-                **_seen(head),
+                **seen(head),
                 put=put,
                 remove=("snapshot", "upto", "parts"),
-                debts=[*([LIFE + head.life] if head.there else []), *_snapshot_debt(head)],
+                debts=[*([LIFE + head.life] if head.there else []), *snapshot_debt(head)],
             )
             listed = [] if head.there else [{"Put": {"Item": key(shelf(vault_id), vault_id)}}]
             try:
@@ -165,7 +169,7 @@ class Writer:
                 head = self._reader.head(vault_id)
                 if refused.uncertain and head.life == attempt.id:
                     break
-                self._abandon_unless(attempt, lambda head=head: _check_same(head, expected))  # type: ignore[misc]
+                self._abandon_unless(attempt, lambda head=head: check_same(head, expected))  # type: ignore[misc]
         else:
             attempt.abandon()
             raise StoreError("dynamodb: the vault kept changing; nothing was written", retryable=True)
@@ -179,9 +183,9 @@ class Writer:
             head = self._reader.head(vault_id)
             if not head.there or not head.is_of(epoch, UNKNOWN_EPOCH):
                 break
-            debts = [LIFE + head.life, *_snapshot_debt(head)]
+            debts = [LIFE + head.life, *snapshot_debt(head)]
             gone = ("seq", "format", "epoch", "life", "purged", "snapshot", "upto", "parts", "drops")
-            change = update(key(vault_id, HEAD), **_seen(head), remove=gone, debts=debts)
+            change = update(key(vault_id, HEAD), **seen(head), remove=gone, debts=debts)
             counts = DropCounts(head.seq, head.parts)
             try:
                 self._table.transact("drop", random_bytes(ID_BYTES), [{"Update": change}])
@@ -194,67 +198,6 @@ class Writer:
         if not self._reader.head(vault_id).there:
             _dynamo_debts.pay(self._table, vault_id)
         return counts
-
-
-def _has_bytes(event: SealedEvent | PurgedEvent) -> bool:
-    return isinstance(event, SealedEvent)
-
-
-def _check_head(head: Head, expected_seq: int, epoch: bytes, format: int) -> None:
-    if head.seq != expected_seq or (head.there and not head.is_of(epoch, UNKNOWN_EPOCH)):
-        raise HeadMoved(f"the vault's head is not {expected_seq} of this epoch")
-    if head.there and head.format != format:
-        raise InvalidInput(f"the vault's log has format {head.format}, not {format}")
-
-
-def _check_same(head: Head, expected: VaultHead) -> None:
-    if head.public != expected if head.there else expected.seq:
-        raise HeadMoved(f"the vault's head is not {expected.seq} of this epoch")
-
-
-def _said(seq: int, format: int, epoch: bytes, life: bytes) -> Item:
-    return {"seq": {"N": str(seq)}, "format": {"N": str(format)}, "epoch": {"B": epoch}, "life": {"B": life}}
-
-
-def _seen(head: Head) -> Item:
-    """The condition that a head is as it was seen, for `update`."""
-    if not head.there:
-        return {"when": "attribute_not_exists(#seq)", "given": {}}
-    given: Item = {f":{name}": value for name, value in _said(head.seq, head.format, head.epoch, head.life).items()}
-    when = " AND ".join(f"#{name[1:]} = {name}" for name in given)
-    if head.snapshot:
-        return {"when": f"{when} AND #snapshot = :snapshot", "given": given | {":snapshot": {"B": head.snapshot}}}
-    return {"when": f"{when} AND attribute_not_exists(#snapshot)", "given": given}
-
-
-def _snapshot_debt(head: Head) -> list[bytes]:
-    return [SNAPSHOT + head.snapshot] if head.snapshot else []
-
-
-def _moving(
-    vault_id: bytes, head: Head | None, before: int, seq: int, epoch: bytes, format: int, life: bytes, purge: bytes
-) -> list[Item]:
-    """The part of an append's transaction that moves the head."""
-    said = _said(seq, format, epoch, life)
-    if before == 0:
-        change = update(key(vault_id, HEAD), when="attribute_not_exists(#seq)", given={}, put=said)
-        return [{"Update": change}, {"Put": {"Item": key(shelf(vault_id), vault_id)}}]
-    if purge and head is not None:
-        change = update(
-            key(vault_id, HEAD),
-            **_seen(head),
-            put=said | {"purged": {"N": str(seq)}},
-            remove=("snapshot", "upto", "parts"),
-            debts=[PURGE + purge, *_snapshot_debt(head)],
-        )
-        return [{"Update": change}]
-    when = "#seq = :before AND #life = :life AND #format = :format AND (#epoch = :epoch OR #epoch = :unknown)"
-    given = {f":{name}": said[name] for name in ("life", "format", "epoch")}
-    given |= {":before": {"N": str(before)}, ":unknown": {"B": UNKNOWN_EPOCH}}
-    change = update(
-        key(vault_id, HEAD), when=when, given=given, put={name: said[name] for name in ("seq", "epoch")}
-    )
-    return [{"Update": change}]
 
 
 def _list_items(vault_id: bytes, attempt: bytes, purge: Sequence[int], head: int) -> Iterator[Item]:

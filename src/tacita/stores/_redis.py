@@ -12,6 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from tacita.errors import StoreError
@@ -45,6 +46,7 @@ class Servers:
     def asked(self, what: str, ask: Callable[[], Any], *, closed: bool | None = None) -> Any:
         """What `ask` gives, tried again while the trouble may pass. Raises StoreError."""
         errors = self._redis.exceptions
+        reason = ""
         for attempt in range(_ATTEMPTS):
             if closed is None:
                 self.check_usable()
@@ -110,7 +112,7 @@ class Servers:
             cursor = 0
             while True:
                 command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN)
-                cursor, page = self.asked("list keys", lambda server=server, of=command: server.execute_command(*of))
+                cursor, page = self.asked("list keys", partial(server.execute_command, *command))
                 yield from page
                 if not int(cursor):
                     break
@@ -163,10 +165,8 @@ def _open(redis: Any, uri: RedisUri, secret: _address.Secret) -> Client:
     if uri.cluster:
         from redis.cluster import ClusterNode, RedisCluster
 
-        nodes = [ClusterNode(host, port) for host, port in uri.hosts]
-        return RedisCluster(
-            startup_nodes=nodes, max_connections=uri.pool, retry=Retry(NoBackoff(), 2), **options
-        )  # type: ignore[no-untyped-call]
+        nodes = [ClusterNode(host, port) for host, port in uri.hosts]  # type: ignore[no-untyped-call]
+        return RedisCluster(startup_nodes=nodes, max_connections=uri.pool, retry=Retry(NoBackoff(), 2), **options)
     # One try: trying again is `asked`'s business, which knows when to stop.
     options |= {"retry": Retry(NoBackoff(), 0), "db": uri.database}
     if uri.socket:

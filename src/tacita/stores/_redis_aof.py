@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tacita.errors import StoreError
@@ -51,14 +52,15 @@ def _check_durability(servers: Servers, server: Client) -> None:
 
 def _settings(server: Client) -> dict[str, str] | None:
     """The server's settings, None if it does not tell them to us."""
-    from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
+    from redis.exceptions import ConnectionError as NotConnected
+    from redis.exceptions import ReadOnlyError, ResponseError
 
     try:
         found: dict[str, str] = {}
         for setting in _WANTED:
             found |= server.config_get(setting)
         return found
-    except (ConnectionError, ReadOnlyError):
+    except (NotConnected, ReadOnlyError):
         raise
     except ResponseError as error:
         if str(error).startswith(("LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY")):
@@ -94,10 +96,10 @@ class Rewrites:
             self._asked_at = self._clock()
         done: dict[int, bool] = {}
         for key in owed:
-            server: Any = self._servers.asked("find a server", lambda key=key: self._servers.primary_of(key))
+            server: Any = self._servers.asked("find a server", partial(self._servers.primary_of, key))
             place = id(server)
             if place not in done:
-                done[place] = self._servers.asked("BGREWRITEAOF", lambda server=server: _rewrite(server))
+                done[place] = self._servers.asked("BGREWRITEAOF", partial(_rewrite, server))
             if not done[place]:
                 with self._lock:
                     self._owed.add(key)
@@ -105,11 +107,12 @@ class Rewrites:
 
 def _rewrite(server: Client) -> bool:
     """False if one was under way already."""
-    from redis.exceptions import ConnectionError, ResponseError
+    from redis.exceptions import ConnectionError as NotConnected
+    from redis.exceptions import ResponseError
 
     try:
         server.bgrewriteaof()
-    except ConnectionError:
+    except NotConnected:
         raise
     except ResponseError as error:
         # Not allowed, or not known to a hosted server: docs/how-to/redis.md says what that means.

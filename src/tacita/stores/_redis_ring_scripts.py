@@ -1,7 +1,8 @@
 """The Lua scripts of the Redis key ring: each takes effect as a whole, and is harmless when it is sent twice.
 
-One hash a vault: `version provider wrapped label seq chain`, for a successor `next-*` beside them, and alone in it `shredded` for
-a tombstone. `by` and `shredded` hold the attempt that wrote last, so that one whose answer was lost finds itself again.
+One hash a vault: `version provider wrapped label seq chain`, for a successor `next-*` beside them, and alone in it
+`shredded` for a tombstone. `by` and `shredded` hold the attempt that wrote last, so that one whose answer was lost finds
+itself again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Lua scripts of the Redis log store: each takes effect as a whole, and is harmless when it is sent twice.
 
-Keys of a vault, all in one slot: `head` (a hash), `rows` (a hash, sequence number -> row), `snap` (a hash, part -> bytes), `stage`
-(rows or parts on their way in, which expire by themselves), `gone` (what a drop removed, for a minute). A row is
+Keys of a vault, all in one slot: `head` (a hash), `rows` (a hash, sequence number -> row), `snap` (a hash, part -> bytes),
+`stage` (rows or parts on their way in, which expire by themselves), `gone` (what a drop removed, for a minute). A row is
 tag 16 | digest 32 | 4 bytes | sealed; the 4 bytes are 0, or in a row without ciphertext the head after it was purged.
 
 `recent` in the head names the last 32 attempts that took effect, 8 bytes each: an attempt whose answer was lost finds

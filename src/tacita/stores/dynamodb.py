@@ -10,7 +10,8 @@ from tacita.sealed import DropCounts, PurgedEvent, SealedEvent, SealedPart, Seal
 from tacita.stores import _dynamo_table, _dynamo_uri
 from tacita.stores._address import Secret
 from tacita.stores._dynamo import open_table
-from tacita.stores._dynamo_layout import HEAD, key, read_head, shelves
+from tacita.stores._dynamo_head import read_head
+from tacita.stores._dynamo_layout import HEAD, key, shelves
 from tacita.stores._dynamo_read import Reader
 from tacita.stores._dynamo_snapshots import Snapshots
 from tacita.stores._dynamo_table import PARTITION, PLACE

@@ -1,4 +1,4 @@
-"""The DynamoDB key ring: a table of its own, which belongs in another account, or at least under another role, than the data."""
+"""The DynamoDB key ring: a table of its own, best in another account than the data, at least under another role."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
 from tacita.stores import _dynamo_table, _dynamo_uri
 from tacita.stores._address import Secret
 from tacita.stores._dynamo import Item, Refused, open_table
-from tacita.stores._dynamo_layout import key, shelf, shelves, update
-from tacita.stores._dynamo_table import PARTITION, PLACE
+from tacita.stores._dynamo_head import update
+from tacita.stores._dynamo_layout import key, shelf, shelves
+from tacita.stores._dynamo_table import PLACE, under
 
 _SETTINGS: Final = b"settings"
 _AT_ONCE: Final = 50
@@ -130,7 +131,9 @@ class DynamoKeyRing(KeyRing):
             if kept is None:
                 raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed") from None
             if kept.anchor.seq == anchor.seq and kept.anchor.chain != anchor.chain:
-                raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place") from None
+                raise Tampered(
+                    f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place"
+                ) from None
 
     def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
         try:
@@ -191,11 +194,7 @@ class DynamoKeyRing(KeyRing):
 
     def _listed(self, which: str) -> Iterator[RingEntry]:
         for each in shelves():
-            names = {"#vault": PARTITION}
-            found = self._table.query(
-                "list keys", "#vault = :shelf", {":shelf": {"B": each}}, ExpressionAttributeNames=names
-            )
-            for item in found:
+            for item in under(self._table, "list keys", each):
                 vault_id = bytes(item[PLACE]["B"])
                 entry = _entry(vault_id, item, which) if len(vault_id) == VAULT_ID_BYTES else None
                 if entry is not None:
@@ -210,7 +209,7 @@ def _key(vault_id: bytes) -> Item:
 
 
 def _said(entry: RingEntry, which: str) -> Item:
-    values = {"version": {"N": str(entry.key_version)}, "provider": {"S": entry.provider}}
+    values: Item = {"version": {"N": str(entry.key_version)}, "provider": {"S": entry.provider}}
     values |= {"wrapped": {"B": entry.wrapped}, "label": {"B": entry.label}}
     return {which + name: value for name, value in values.items()}
 

@@ -213,7 +213,7 @@ class RedisLogStore(LogStore):
         """Bytes of the append-only files, or of the memory where there are none; of the whole servers."""
         size = 0
         for server in self._servers.asked("size", self._servers.primaries):
-            told = self._servers.asked("size", lambda server=server: server.info())
+            told = self._servers.asked("size", server.info)
             size += int(told.get("aof_current_size") or told["used_memory"])
         return size
 
@@ -222,9 +222,9 @@ class RedisLogStore(LogStore):
 
 
 def _checked(vault_id: bytes, found: Sequence[Any]) -> VaultHead | None:
-    format, seq, epoch = found
+    layout, seq, epoch = found
     if seq is None:
         return None
-    if not (format or b"").isdigit() or not seq.isdigit() or len(epoch or b"") != EPOCH_BYTES:
+    if not (layout or b"").isdigit() or not seq.isdigit() or len(epoch or b"") != EPOCH_BYTES:
         raise Tampered("the list of vaults was changed: it holds values that were never written")
-    return VaultHead(vault_id, int(format), int(seq), epoch)
+    return VaultHead(vault_id, int(layout), int(seq), epoch)

@@ -22,8 +22,8 @@ _BITS: Final = 32
 class RedisKeyRing(KeyRing):
     """Wrapped keys and anchors on a Redis or Valkey server; the URI and what is demanded are those of `RedisLogStore`.
 
-    Every change is on disk before it returns, anchors too. `rewrap` is one transaction on one server; in a cluster each vault is
-    one. A shredded key is out of memory at once, and out of the append-only file when that was written anew.
+    Every change is on disk before it returns, anchors too. `rewrap` is one transaction on one server; in a cluster each
+    vault is one. A shredded key is out of memory at once, and out of the append-only file when that was written anew.
     """
 
     def __init__(self, uri: str, secret: Secret) -> None:
@@ -150,7 +150,12 @@ def _entry(vault_id: bytes, found: Sequence[bytes | None]) -> RingEntry | None:
         return None
     try:
         entry = RingEntry(
-            vault_id, _number(version), (provider or b"").decode(), wrapped, label or b"", Anchor(_number(seq), chain or b"")
+            vault_id,
+            _number(version),
+            (provider or b"").decode(),
+            wrapped,
+            label or b"",
+            Anchor(_number(seq), chain or b""),
         )
     except ValueError:
         raise Tampered("the key ring was changed: it holds values that were never written") from None
