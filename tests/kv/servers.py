@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +163,11 @@ class MotoServer:
         more = "".join(f"&{name}={value}" for name, value in ({"create": "yes"} | options).items())
         where = f"region=eu-central-1@http://127.0.0.1:{self.port}"
         return f"dynamodb:{prefix}?{where}&key=env:AWS_KEY&secret=env:AWS_SECRET{more}"
+
+    def forget(self) -> None:
+        """Drop all tables. moto copies every one of them for each transaction."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/moto-api/reset", b"", method="POST")
+        urllib.request.urlopen(request).close()
 
     def stop(self) -> None:
         self.process.terminate()
