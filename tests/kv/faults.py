@@ -8,9 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from tacita.sealed import VaultHead
 from tacita.ports.log import LogStore
-from tacita.sealed import SealedPart
+from tacita.sealed import SealedPart, VaultHead
 from tacita.testing.log_contract import A
 
 
@@ -106,5 +105,3 @@ def look(store: LogStore) -> Seen:
         None if found is None else (found[0], tuple(found[1])),
         tuple(head.vault_id for head in store.vaults()),
     )
-
-

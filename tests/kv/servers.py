@@ -67,6 +67,7 @@ class RedisServer:
         lines = [
             *("bind 127.0.0.1", f"port {self.port}", f"dir {folder}", "save ''", "daemonize no"),
             *("appendonly yes", "appendfsync always", "no-appendfsync-on-rewrite no", "auto-aof-rewrite-percentage 0"),
+            "rdbcompression no",  # tests look for bytes in the files
             *(f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", f"unixsocket {folder}/redis.sock"),
             *(("cluster-enabled yes", "cluster-node-timeout 2000") if cluster else ()),
             *options,
