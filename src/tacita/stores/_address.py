@@ -6,6 +6,7 @@ Nothing else decides where rows go or as whom: a library's own environment varia
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
@@ -52,6 +53,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def hush(*names: str) -> None:
+    """Keep libraries from logging: at DEBUG they write whole requests."""
+    for name in names:
+        logger = logging.getLogger(name)
+        if logger.level < logging.WARNING:
+            logger.setLevel(logging.WARNING)
 
 
 def library(name: str, extra: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -193,9 +192,7 @@ def open_table(uri: DynamoUri, secret: _address.Secret, name: str) -> Table:
     import botocore.session
     from botocore.config import Config
 
-    # At DEBUG they log whole requests.
-    for each in ("boto3", "botocore", "urllib3"):
-        logging.getLogger(each).setLevel(logging.WARNING)
+    _address.hush("boto3", "botocore", "urllib3")
     # With keys that the URI names, no profile and no file of this account counts.
     core = botocore.session.Session(None if uri.default_credentials else _NO_FILES)
     # Neither for DynamoDB nor for the services that give out credentials.

@@ -6,7 +6,6 @@ through here may be sent twice, because an answer can get lost; so each of them 
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import re
@@ -38,7 +37,7 @@ class Servers:
         self.name = uri.name
         self._uri = uri
         self._redis = _address.library("redis", "redis")
-        logging.getLogger("redis").setLevel(logging.WARNING)  # at DEBUG it tells what is sent
+        _address.hush("redis")
         self._pid = os.getpid()
         self._closed = False
         self._client = self.asked("connect", lambda: _open(self._redis, uri, secret), closed=False)
