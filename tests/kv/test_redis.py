@@ -266,3 +266,14 @@ def test_a_cluster_shares_the_vaults(redis_cluster: RedisCluster, tmp_path: Path
     assert sum(counts) == 30
     assert all(counts)
     store.close()
+
+
+@pytest.mark.parametrize("where", ["redis_server", "redis_cluster"])
+def test_more_threads_than_connections_wait(request: pytest.FixtureRequest, where: str, tmp_path: Path) -> None:
+    server: RedisServer | RedisCluster = request.getfixturevalue(where)
+    store = RedisLogStore(f"{server.uri(named(tmp_path))}&pool=2", secret)
+    ids = [bytes([number]) * 32 for number in range(100)]
+    with ThreadPoolExecutor(24) as pool:
+        done = list(pool.map(lambda vault_id: store.append(vault_id, 0, [event(1)], epoch=E), ids))
+    assert done == [1] * 100
+    store.close()

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from threading import BoundedSemaphore
 from typing import Any, Final
 
 from tacita.errors import StoreError
@@ -38,6 +39,8 @@ class Servers:
         self._uri = uri
         self._redis = _address.library("redis", "redis")
         _address.hush("redis")
+        # Who comes when all connections are in use waits; the library's pools would refuse.
+        self._slots = BoundedSemaphore(uri.pool)
         self._pid = os.getpid()
         self._closed = False
         self._client = self.asked("connect", lambda: _open(self._redis, uri, secret), closed=False)
@@ -52,7 +55,8 @@ class Servers:
             if attempt:
                 time.sleep(random.uniform(0.5, 1) * 0.05 * 2**attempt)
             try:
-                return ask()
+                with self._slots:
+                    return ask()
             except errors.AuthenticationError:
                 raise StoreError(f"{self.name}: {what} failed: user or password are not accepted") from None
             except (errors.ConnectionError, errors.TimeoutError, errors.ClusterError, OSError) as error:
@@ -172,14 +176,6 @@ def _open(redis: Any, uri: RedisUri, secret: _address.Secret) -> Client:
         options["unix_socket_path"] = uri.socket
     else:
         options["host"], options["port"] = uri.hosts[0]
-    client = redis.Redis(**options)
-    pool = redis.BlockingConnectionPool(
-        max_connections=uri.pool,
-        timeout=uri.timeout,
-        connection_class=client.connection_pool.connection_class,
-        **client.connection_pool.connection_kwargs,
-    )
-    client.close()
-    opened = redis.Redis(connection_pool=pool)
+    opened = redis.Redis(max_connections=uri.pool, **options)
     opened.ping()
     return opened
