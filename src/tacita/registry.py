@@ -23,16 +23,22 @@ KEYS_ELSEWHERE = frozenset({"awskms", "gcpkms", "azurekv", "vault"})
 REMOTE_EMBEDDERS = frozenset(_REMOTE) - {"anthropic", "groq"}
 """Schemes whose embedders are elsewhere."""
 
+_REDIS = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+unix")
+
 _BUILT_IN: dict[Role, dict[str, str]] = {
     "stores": {
         "sqlite": "tacita.stores.sqlite:SqliteLogStore",
         "memory": "tacita.stores.memory:MemoryLogStore",
         **dict.fromkeys(_POSTGRES, "tacita.stores.postgres_open:open_log"),
+        "dynamodb": "tacita.stores.dynamodb:DynamoLogStore",
+        **dict.fromkeys(_REDIS, "tacita.stores.redis:RedisLogStore"),
     },
     "rings": {
         "sqlite": "tacita.stores.sqlite_ring:SqliteKeyRing",
         "memory": "tacita.stores.memory_ring:MemoryKeyRing",
         **dict.fromkeys(_POSTGRES, "tacita.stores.postgres_open:open_ring"),
+        "dynamodb": "tacita.stores.dynamodb_ring:DynamoKeyRing",
+        **dict.fromkeys(_REDIS, "tacita.stores.redis_ring:RedisKeyRing"),
     },
     "keys": {
         "file": "tacita.keys.file:open_file",
