@@ -120,7 +120,7 @@ def test_a_surface_shows_responses_only() -> None:
     with pytest.raises(TypeError):
         show(Fake("search", {}), as_json=True, console=None)  # type: ignore[arg-type]
     assert {name for name, one in OPERATIONS.items() if one.destroys} == {
-        *("delete", "erase", "purge", "sweep", "forget", "redact"),
+        *("delete", "erase", "purge", "sweep", "forget", "redact", "isolate"),
     }
 
 
