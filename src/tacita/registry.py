@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials", "anchors"]
+Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials", "anchors", "vectors"]
 
 _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),
@@ -48,6 +48,15 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
     "anchors": {
         "file": "tacita.stores.anchor_file:FilePlace",
         **dict.fromkeys(("https", "http"), "tacita.stores.anchor_http:HttpPlace"),
+    },
+    "vectors": {
+        "faiss": "tacita.vectors.faiss:FaissIndex",
+        "qdrant": "tacita.vectors.qdrant:QdrantIndex",
+        "pgvector": "tacita.vectors.pgvector:PgvectorIndex",
+        "chroma": "tacita.vectors.chroma:ChromaIndex",
+        "milvus": "tacita.vectors.milvus:MilvusIndex",
+        "weaviate": "tacita.vectors.weaviate:WeaviateIndex",
+        "pinecone": "tacita.vectors.pinecone:PineconeIndex",
     },
     "pictures": {"https": "tacita.models.pictures:AllowedHosts"},
     "credentials": {"keyring": "tacita.keys.oskeyring:read_credential"},

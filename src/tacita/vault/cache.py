@@ -42,6 +42,8 @@ class Vaults(Generic[Index]):
         self._capacity = capacity
         self.on_open: Callable[[bytes], None] = lambda _vault_id: None
         """Told of every vault whose key was used to open it."""
+        self.on_write: Callable[[OpenVault[Index]], None] | None = None
+        """Told after something was written to a vault."""
         self._slots: OrderedDict[bytes, _Slot[Index]] = OrderedDict()
         self._lock = Lock()
 
@@ -104,6 +106,7 @@ class Vaults(Generic[Index]):
                 return None
             found = self.keys.create(tenant, subject.kind, subject.id)
         vault = OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
+        vault.on_write = self.on_write
         self.on_open(vault_id)
         return vault
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from numpy.typing import NDArray
 
@@ -67,6 +67,8 @@ class OpenVault(Generic[Index]):
         self._epoch = keys.epoch
         self.lock = RLock()
         self.keys = keys
+        self.on_write: Callable[[Self], None] | None = None
+        """Called after a transaction that wrote something."""
         self._store = store
         self._ring = ring
         self._index_kind = index_kind
@@ -183,6 +185,8 @@ class OpenVault(Generic[Index]):
                     self.state.apply(seq, event)
                 if change.purge:
                     self._snapshot_seq = 0
+                if self.on_write is not None:
+                    self.on_write(self)
                 return change.result
 
     def _tag(self, event: Event) -> bytes:
