@@ -12,10 +12,11 @@ from typing import Any
 
 import httpx
 from chromadb.api.fastapi import FastAPI
+from chromadb.api.models.Collection import Collection
 from chromadb.config import Settings, System
 
 from tacita.errors import ConfigError
-from tacita.ports.vectors import Floats, VectorIndex
+from tacita.ports.vectors import TAG_BYTES, Floats, VectorIndex
 from tacita.vectors._place import TRANSIENT, Secrets, parse, unhex
 
 _PAGE = 1_000
@@ -26,15 +27,17 @@ _KNOWN = 4_096
 class ConfinedApi(FastAPI):
     """The client's own API over a connection that has limits: no proxy of the environment, no redirect, no endless wait."""
 
-    seconds = 30.0
-
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, seconds: float) -> None:
         super().__init__(system)
         headers = self._session.headers
         self._session.close()
         self._session = httpx.Client(
-            headers=headers, timeout=self.seconds, trust_env=False, verify=True, follow_redirects=False
+            headers=headers, timeout=seconds, trust_env=False, verify=True, follow_redirects=False
         )
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._session.close()
 
 
 class ChromaIndex(VectorIndex):
@@ -52,18 +55,21 @@ class ChromaIndex(VectorIndex):
         self.name = self._place.name
         self.hosts = self._place.hosts
         self._secret = secret
+        options = self._place.options
+        self._where = {
+            "tenant": options.get("tenant", "default_tenant"),
+            "database": options.get("database", "default_database"),
+        }
         self._prefix = f"{self._place.collection.lower()}-"
         self._lock = Lock()
         self._known: dict[bytes, Any] = {}
         self._client: Any = None
 
     def _open(self) -> None:
-        import chromadb
-
         place = self._place
         options = place.options
         settings = Settings(
-            chroma_api_impl=f"{ConfinedApi.__module__}.{ConfinedApi.__name__}",
+            chroma_api_impl="chromadb.api.fastapi.FastAPI",
             chroma_server_host=place.host,
             chroma_server_http_port=place.port or (443 if place.tls else 8000),
             chroma_server_ssl_enabled=place.tls,
@@ -73,12 +79,14 @@ class ChromaIndex(VectorIndex):
             anonymized_telemetry=False,
             chroma_otel_collection_endpoint="",
         )
-        self._client = chromadb.Client(
-            settings,
-            tenant=options.get("tenant", "default_tenant"),
-            database=options.get("database", "default_database"),
-        )
-        self._client.heartbeat()
+        # Not `chromadb.HttpClient`: that shares connections between all who name the same host, whatever their token.
+        client = ConfinedApi(System(settings), place.seconds)
+        try:
+            client.get_database(self._where["database"], tenant=self._where["tenant"])
+        except BaseException:
+            client.close()
+            raise
+        self._client = client
 
     def _close(self) -> None:
         self._client.close()
@@ -93,17 +101,18 @@ class ChromaIndex(VectorIndex):
             return found
         name = self._prefix + vault.hex()
         if make:
-            found = self._client.get_or_create_collection(
+            model = self._client.get_or_create_collection(
                 name,
                 configuration={"hnsw": {"space": "ip", "ef_search": 1_000, "ef_construction": 200, "max_neighbors": 32}},
                 metadata={"dimensions": self.dimensions},
-                embedding_function=None,
+                **self._where,
             )
         else:
             try:
-                found = self._client.get_collection(name, embedding_function=None)
+                model = self._client.get_collection(name, **self._where)
             except NotFoundError:
                 return None
+        found = Collection(client=self._client, model=model, embedding_function=None)
         held = (found.metadata or {}).get("dimensions")
         if held != self.dimensions:
             raise self._wrong_dimensions(held)
@@ -140,7 +149,7 @@ class ChromaIndex(VectorIndex):
         with self._lock:
             self._known.pop(vault, None)
         try:
-            self._client.delete_collection(self._prefix + vault.hex())
+            self._client.delete_collection(self._prefix + vault.hex(), **self._where)
         except NotFoundError:
             return
 
@@ -167,11 +176,11 @@ class ChromaIndex(VectorIndex):
 
     def _vaults(self) -> Iterator[bytes]:
         start = 0
-        while page := self._client.list_collections(limit=_PAGE, offset=start):
+        while page := self._client.list_collections(limit=_PAGE, offset=start, **self._where):
             start += len(page)
-            for collection in page:
-                rest = collection.name.removeprefix(self._prefix)
-                if rest != collection.name and len(rest) == 32 and collection.count():
+            for model in page:
+                rest = model.name.removeprefix(self._prefix)
+                if rest != model.name and len(rest) == 2 * TAG_BYTES:
                     yield unhex(rest)
 
     def _transient(self, error: Exception) -> bool:
