@@ -121,7 +121,9 @@ class Memory:
             raise ConfigError("give either home or settings, not both")
         # Whatever can be wrong with the settings is said before anything is opened.
         policy, own = chosen.policy(), checked_detectors(detectors)
-        self._parts: Parts = build(chosen, store=store, ring=ring, keys=keys, embedder=embedder, model=model, vectors=vectors)
+        self._parts: Parts = build(
+            chosen, store=store, ring=ring, keys=keys, embedder=embedder, model=model, vectors=vectors
+        )
         try:
             self._engine = Engine(
                 self._parts.store,

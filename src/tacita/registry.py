@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from tacita.errors import ConfigError
 
-Role = Literal["stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials", "anchors", "vectors"]
+Role = Literal[
+    "stores", "rings", "keys", "embedders", "models", "rerankers", "pictures", "credentials", "anchors", "vectors"
+]
 
 _REMOTE = (
     *("openai", "azure", "anthropic", "bedrock", "gemini", "vertex", "groq", "mistral", "cohere", "together"),

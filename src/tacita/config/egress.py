@@ -72,7 +72,9 @@ def vector_manifest(index: VectorIndex) -> list[dict[str, Any]]:
     """What goes to an engine for vectors."""
     what = "vectors of every text that is kept and of every query, under keyed names"
     hosts = index.hosts or ("a library in this process",)
-    return [_entry("vectors", index.name, host, what, "in plain: whoever runs it can guess the words") for host in hosts]
+    return [
+        _entry("vectors", index.name, host, what, "in plain: whoever runs it can guess the words") for host in hosts
+    ]
 
 
 def _entry(role: str, name: str, host: str, data: str, policy: str) -> dict[str, Any]:

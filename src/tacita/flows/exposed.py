@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -219,7 +220,7 @@ class Exposed:
         left = [each for each in self.index.vaults() if self._keys.is_partition_of_ours(each) and each not in kept]
         for partition in left:
             self.index.drop(partition)
-            if count := self._read_back(lambda partition=partition: self.index.count(partition)):
+            if count := self._read_back(partial(self.index.count, partition)):
                 raise StoreError(f"vector index {self.index.name}: {count} entries of an erased vault are still there")
         return len(left)
 

@@ -50,4 +50,3 @@ def _said(source: Source, found: Ranked, name: str) -> list[str]:
     if not found.settled:
         said.append("too many items are about as good: the order of the last hits is approximate")
     return said
-

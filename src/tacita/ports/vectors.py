@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -68,19 +69,19 @@ class VectorIndex(ABC):
             raise TypeError("vectors hold finite numbers")
         for start in range(0, len(_tags(tags)), self.batch):
             part = slice(start, start + self.batch)
-            self._do("write", lambda part=part: self._upsert(vault, tags[part], found[part]))
+            self._do("write", partial(self._upsert, vault, tags[part], found[part]))
 
     def delete(self, vault: bytes, tags: Sequence[bytes]) -> None:
         """Remove entries; those that are not there are passed over. `present` says whether they are gone."""
         _tag(vault)
         for start in range(0, len(_tags(tags)), self.batch):
             part = tags[start : start + self.batch]
-            self._do("delete", lambda part=part: self._delete(vault, part))
+            self._do("delete", partial(self._delete, vault, part))
 
     def drop(self, vault: bytes) -> None:
         """Remove every entry of a vault. `count` says whether they are gone."""
         _tag(vault)
-        self._do("drop", lambda: self._drop(vault))
+        self._do("drop", partial(self._drop, vault))
 
     def search(self, vault: bytes, vector: Floats, k: int) -> list[tuple[bytes, float]]:
         """(tag, score) of the k entries of this vault that are most alike, best first; fewer if it has fewer.
@@ -93,7 +94,7 @@ class VectorIndex(ABC):
             raise TypeError(f"a query is float32 of shape ({self.dimensions},)")
         if not 1 <= k <= self.most:
             raise TypeError(f"a search of this index asks for 1 to {self.most} entries")
-        answer = self._do("search", lambda: self._search(vault, query, k))
+        answer = self._do("search", partial(self._search, vault, query, k))
         found: dict[bytes, float] = {}
         for tag, score in answer:
             if type(tag) is not bytes or len(tag) != TAG_BYTES or not math.isfinite(score):
@@ -107,7 +108,7 @@ class VectorIndex(ABC):
         found: set[bytes] = set()
         for start in range(0, len(_tags(tags)), self.batch):
             part = tags[start : start + self.batch]
-            found.update(self._do("read", lambda part=part: self._present(vault, part)))
+            found.update(self._do("read", partial(self._present, vault, part)))
         return frozenset(found).intersection(tags)
 
     def tags(self, vault: bytes) -> frozenset[bytes]:
@@ -118,7 +119,7 @@ class VectorIndex(ABC):
     def count(self, vault: bytes) -> int:
         """How many entries a vault has, read from the engine."""
         _tag(vault)
-        return self._do("count", lambda: self._count(vault))
+        return self._do("count", partial(self._count, vault))
 
     def vaults(self) -> frozenset[bytes]:
         """Every vault that has entries here; of other homes too, if they share the place."""
@@ -148,21 +149,26 @@ class VectorIndex(ABC):
         """Connect and make what is needed, at the first use: an engine that is down keeps nobody from opening a home."""
         if self._opened:
             return
-        failed = None
         with self._opening:
             if self._closed:
                 raise StoreError(f"vector index {self.name}: closed")
-            if self._opened:
-                return
-            try:
-                self._open()
-                self._opened = True
-                return
-            except TacitaError:
-                raise
-            except Exception as error:  # noqa: BLE001  as above
-                failed = type(error).__name__[:64], self._transient(error)
-        raise StoreError(f"vector index {self.name}: cannot be reached ({failed[0]})", retryable=failed[1])
+            failed = self._try_to_open()
+        if failed is not None:
+            kind, transient = failed
+            raise StoreError(f"vector index {self.name}: cannot be reached ({kind})", retryable=transient)
+
+    def _try_to_open(self) -> tuple[str, bool] | None:
+        """None if that went well, else what it was and whether trying again may help."""
+        if self._opened:  # by another thread
+            return None
+        try:
+            self._open()
+        except TacitaError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            return type(error).__name__[:64], self._transient(error)
+        self._opened = True
+        return None
 
     def _transient(self, error: Exception) -> bool:
         """Whether trying again may help."""

@@ -27,9 +27,9 @@ ASKED: Final = 200
 PER_HIT: Final = 20
 GROWTH: Final = 4
 """By how much more it is asked for when that was not enough."""
-AT_ONCE: Final = 64
+AT_ONCE: Final = 32
 """Messages that are opened at a time, the most promising first."""
-ROUNDS: Final = 8
+ROUNDS: Final = 12
 """Times that messages are opened before more are asked for."""
 MOST: Final = 4_096
 """Messages that are opened for one search when an engine can list no more."""
@@ -106,7 +106,8 @@ class Sought:
         else:
             missing = outside.unlisted()[self._links] & ~self._known
             self._open(np.flatnonzero(missing))
-            self._ask(max(ASKED, PER_HIT * wanted))
+            if not self._known.all():
+                self._ask(max(ASKED, PER_HIT * wanted))
 
     @property
     def first(self) -> Floats:
@@ -131,9 +132,9 @@ class Sought:
     def settle(self, base: Floats, slope: np.float32) -> None:
         """Open messages until the best by `base + slope * value` are certain."""
         for number in self._rounds():
-            reach = base + slope * np.where(self._known, self._exact, self._upper)
+            reach: Floats = np.where(self._known, self._exact, self._upper).astype(np.float32) * slope + base
             if self.has is not None:
-                reach = np.where(self.has, reach, base)
+                reach[~self.has] = base[~self.has]
             scores = reach[self._known]
             floor = FAR
             if len(scores) >= self._wanted:

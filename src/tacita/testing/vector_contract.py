@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class VectorIndexContract:
         for number, vault in enumerate(hostile):
             index.upsert(vault, [*hostile[: number + 1]], unit(number, number + 1))
         for number, vault in enumerate(hostile):
-            self.settled(lambda vault=vault: index.tags(vault), frozenset(hostile[: number + 1]))
+            self.settled(partial(index.tags, vault), frozenset(hostile[: number + 1]))
             assert index.present(vault, hostile) == frozenset(hostile[: number + 1])
         index.drop(b"*" * 16)
         self.settled(lambda: index.count(b"*" * 16), 0)
@@ -148,7 +149,8 @@ class VectorIndexContract:
     def test_vectors_of_another_shape_are_refused(self, index: VectorIndex) -> None:
         good = unit(1, 2)
         bad = np.full((1, DIMENSIONS), np.nan, np.float32)
-        for wrong in (good[:, 1:], good.astype(np.float64), good[:1], np.concatenate([good[:1], bad])):
+        wrongs: tuple[Any, ...] = (good[:, 1:], good.astype(np.float64), good[:1], np.concatenate([good[:1], bad]))
+        for wrong in wrongs:
             with pytest.raises(TypeError):
                 index.upsert(A, tags(0, 2), wrong)
         with pytest.raises(TypeError):
@@ -163,8 +165,9 @@ class VectorIndexContract:
         index.upsert(A, tags(0, 4), vectors)
         index.upsert(B, tags(0, 4), -vectors)
         self.settled(lambda: (index.count(A), index.count(B)), (4, 4))
-        assert index.search(A, vectors[0], 1)[0] == (tag(0), pytest.approx(1, abs=1e-3))
-        assert index.search(B, vectors[0], 4)[-1] == (tag(0), pytest.approx(-1, abs=1e-3))
+        best, worst = index.search(A, vectors[0], 1)[0], index.search(B, vectors[0], 4)[-1]
+        assert (best[0], worst[0]) == (tag(0), tag(0))
+        assert (best[1], worst[1]) == pytest.approx((1, -1), abs=1e-3)
         index.delete(A, [tag(0)])
         self.settled(lambda: index.count(A), 3)
         assert index.present(B, tags(0, 4)) == frozenset(tags(0, 4))

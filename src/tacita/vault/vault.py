@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
@@ -67,7 +67,7 @@ class OpenVault(Generic[Index]):
         self._epoch = keys.epoch
         self.lock = RLock()
         self.keys = keys
-        self.on_write: Callable[[Self], None] | None = None
+        self.on_write: Callable[[OpenVault[Index]], None] | None = None
         """Called after a transaction that wrote something."""
         self._store = store
         self._ring = ring

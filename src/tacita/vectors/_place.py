@@ -81,10 +81,14 @@ def parse(uri: str, known: frozenset[str], *, schemes: tuple[str, ...] = ("https
     for option in _REFERENCES & options.keys():
         kind, _, name = options[option].partition(":")
         if kind not in ("env", "file", "keyring") or not name:
-            raise ConfigError(f"vectors {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or keyring:...")
+            raise ConfigError(
+                f"vectors {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or keyring:..."
+            )
     collection, at, given = rest.partition("@")
     if not _NAME.fullmatch(collection):
-        raise ConfigError(f"vectors {scheme}: name a collection of letters, digits and _, as in {scheme}:tacita@https://HOST")
+        raise ConfigError(
+            f"vectors {scheme}: name a collection of letters, digits and _, as in {scheme}:tacita@https://HOST"
+        )
     given = (given if at else url).rstrip("/")
     try:
         parts = urlsplit(given)

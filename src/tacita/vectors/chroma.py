@@ -24,15 +24,15 @@ _KNOWN = 4_096
 """Most collections whose ids are remembered."""
 
 
-class ConfinedApi(FastAPI):
+class ConfinedApi(FastAPI):  # type: ignore[misc]
     """The client's own API over a connection that has limits: no proxy of the environment, no redirect, no endless wait."""
 
     def __init__(self, system: System, seconds: float) -> None:
         super().__init__(system)
-        headers = self._session.headers
-        self._session.close()
-        self._session = httpx.Client(
-            headers=headers, timeout=seconds, trust_env=False, verify=True, follow_redirects=False
+        before: httpx.Client = self._session
+        before.close()
+        self._session: httpx.Client = httpx.Client(
+            headers=before.headers, timeout=seconds, trust_env=False, verify=True, follow_redirects=False
         )
 
     def close(self) -> None:
@@ -103,7 +103,9 @@ class ChromaIndex(VectorIndex):
         if make:
             model = self._client.get_or_create_collection(
                 name,
-                configuration={"hnsw": {"space": "ip", "ef_search": 1_000, "ef_construction": 200, "max_neighbors": 32}},
+                configuration={
+                    "hnsw": {"space": "ip", "ef_search": 1_000, "ef_construction": 200, "max_neighbors": 32}
+                },
                 metadata={"dimensions": self.dimensions},
                 **self._where,
             )

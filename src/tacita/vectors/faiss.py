@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from tacita.stores._files import private_file, private_folder
 
 _MAGIC: Final = b"TACITAV1"
 _HEADER: Final = len(_MAGIC) + 4
+_NOTHING: Final[Floats] = np.zeros((0, 0), np.float32)
 _OPEN: Final = 64
 """Most vaults that are kept in RAM."""
 
@@ -118,7 +119,7 @@ class FaissIndex(VectorIndex):
         rows = np.frombuffer(data, np.uint8)[: len(data) // self._record * self._record].reshape(-1, self._record)
         good = 0
         for row in rows:
-            if zlib.crc32(row[:-4]) != int.from_bytes(row[-4:].tobytes()):
+            if zlib.crc32(row[:-4].tobytes()) != int.from_bytes(row[-4:].tobytes()):
                 break
             good += 1
         tags = [row.tobytes() for row in rows[:good, :TAG_BYTES]]
@@ -154,7 +155,7 @@ class FaissIndex(VectorIndex):
                 return
             gone = set(tags)
             kept = [(tag, at) for tag, at in found.at.items() if tag not in gone]
-            vectors = found.flat.reconstruct_batch(np.array([at for _, at in kept], np.int64)) if kept else []
+            vectors = found.flat.reconstruct_batch(np.array([at for _, at in kept], np.int64)) if kept else _NOTHING
             path = self._path(vault)
             beside = path.with_suffix(".new")
             flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -177,7 +178,11 @@ class FaissIndex(VectorIndex):
             # Older entries of the same tag may take places of the list.
             wanted = min(k + len(found.tags) - len(found.at), len(found.tags))
             scores, places = found.flat.search(vector[None, :], max(1, wanted))
-            pairs = [(found.tags[at], at, score) for at, score in zip(places[0].tolist(), scores[0].tolist(), strict=True) if at >= 0]
+            pairs = [
+                (found.tags[at], at, score)
+                for at, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)
+                if at >= 0
+            ]
             return [(tag, score) for tag, at, score in pairs if found.at[tag] == at][:k]
 
     def _present(self, vault: bytes, tags: Sequence[bytes]) -> list[bytes]:
@@ -200,6 +205,3 @@ class FaissIndex(VectorIndex):
 
     def _transient(self, error: Exception) -> bool:
         return isinstance(error, OSError)
-
-
-__all__: Sequence[Any] = ["FaissIndex"]

@@ -28,7 +28,9 @@ class MilvusIndex(VectorIndex):
         self._place = parse(uri, frozenset({"token", "db_name", "path"}))
         self._path = self._place.options.get("path")
         if bool(self._path) == bool(self._place.host):
-            raise ConfigError("vectors milvus: give an address, as in milvus:tacita@https://HOST:19530, or path=FILE.db")
+            raise ConfigError(
+                "vectors milvus: give an address, as in milvus:tacita@https://HOST:19530, or path=FILE.db"
+            )
         if self._path and not self._path.endswith(".db"):
             raise ConfigError("vectors milvus: path names a file that ends with .db")
         self.name = self._place.name + (f"?path={self._path}" if self._path else "")
@@ -71,9 +73,7 @@ class MilvusIndex(VectorIndex):
             schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=self.dimensions)
             index = client.prepare_index_params()
             index.add_index("embedding", index_type="AUTOINDEX", metric_type="IP")
-            client.create_collection(
-                self._collection, schema=schema, index_params=index, consistency_level="Strong"
-            )
+            client.create_collection(self._collection, schema=schema, index_params=index, consistency_level="Strong")
         fields = {field["name"]: field for field in client.describe_collection(self._collection)["fields"]}
         if not {"id", "vault", "embedding"} <= fields.keys() or not fields["vault"].get("is_partition_key"):
             raise StoreError(f"vector index {self.name}: its collection was not made by Tacita")

@@ -36,7 +36,9 @@ class PgvectorIndex(VectorIndex):
         self._place = place = parse(uri, known, schemes=("postgresql", "postgres"))
         self._socket = place.options.get("socket")
         if bool(self._socket) == bool(place.host):
-            raise ConfigError("vectors pgvector: give an address, as in pgvector:tacita@postgresql://USER@HOST/DATABASE")
+            raise ConfigError(
+                "vectors pgvector: give an address, as in pgvector:tacita@postgresql://USER@HOST/DATABASE"
+            )
         self.name = place.name + (f"@{self._socket}" if self._socket else "")
         self.hosts = place.hosts
         self._table = place.collection.lower()
@@ -105,8 +107,7 @@ class PgvectorIndex(VectorIndex):
         parts = [f"{table}_p{number}" for number in range(_PARTITIONS)]
         for number, part in enumerate(parts):
             connection.execute(
-                f"CREATE TABLE {part} PARTITION OF {table}"
-                f" FOR VALUES WITH (MODULUS {_PARTITIONS}, REMAINDER {number})"
+                f"CREATE TABLE {part} PARTITION OF {table} FOR VALUES WITH (MODULUS {_PARTITIONS}, REMAINDER {number})"
             )
         for each in (table, *parts):
             # A partition has no policy of its own: whoever asks it directly sees nothing.
