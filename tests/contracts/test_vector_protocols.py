@@ -83,3 +83,40 @@ class TestPinecone(VectorIndexContract):
                 PineconeIndex(uri, lambda _: None, 4)
             assert "literal" not in str(caught.value)
             assert "word" not in str(caught.value)
+
+
+class TestWeaviate(VectorIndexContract):
+    @pytest.fixture(autouse=True)
+    def server(self) -> Iterator[None]:
+        pytest.importorskip("weaviate")
+        from tests.contracts.protocol_weaviate import WeaviateServer
+
+        with WeaviateServer() as server:
+            self.running = server
+            yield
+
+    def make(self, folder: Path, dimensions: int = DIMENSIONS) -> VectorIndex:
+        from tacita.vectors.weaviate import WeaviateIndex
+        from tests.contracts.protocol_weaviate import KEY
+
+        address = f"http://127.0.0.1:{self.running.port}"
+        uri = f"weaviate:{folder.name}@{address}?api_key=env:WEAVIATE&grpc_port={self.running.grpc_port}"
+        return WeaviateIndex(uri, lambda _: Revealed(KEY), dimensions)
+
+    def test_a_wrong_key_is_an_error(self, tmp_path: Path) -> None:
+        from tacita.vectors.weaviate import WeaviateIndex
+
+        address = f"http://127.0.0.1:{self.running.port}"
+        uri = f"weaviate:tacita@{address}?api_key=env:WEAVIATE&grpc_port={self.running.grpc_port}"
+        with pytest.raises(StoreError) as caught:
+            WeaviateIndex(uri, lambda _: Revealed("another-key"), DIMENSIONS).count(A)
+        assert "another-key" not in str(caught.value)
+
+    def test_the_collection_is_made_for_tenants_without_codes(self, tmp_path: Path) -> None:
+        index = self.make(tmp_path / "made")
+        index.upsert(A, tags(0, 1), unit(1, 1))
+        made = self.running.classes["Made"]
+        assert made["multiTenancyConfig"] == {"enabled": True, "autoTenantCreation": True, "autoTenantActivation": True}
+        assert made["vectorConfig"]["default"]["vectorIndexConfig"]["distance"] == "dot"
+        assert list(self.running.tenants["Made"]) == [A.hex()]
+        index.close()
