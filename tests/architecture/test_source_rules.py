@@ -123,7 +123,7 @@ def test_nothing_swallows_errors_it_did_not_name() -> None:
 
 REACHING = (
     *("tacita.models.fetch", "tacita.models.pictures", "tacita.models.remote", "tacita.testing.servers"),
-    *("tacita.telemetry", "tacita.stores.anchor_http"),
+    *("tacita.telemetry", "tacita.stores.anchor_http", "tacita.vectors.chroma", "tacita.vectors.weaviate"),
 )
 
 

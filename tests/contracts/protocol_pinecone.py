@@ -75,7 +75,7 @@ class PineconeServer:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.gone = True
         self._server.shutdown()
         self._server.server_close()

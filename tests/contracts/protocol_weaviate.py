@@ -13,9 +13,9 @@ import grpc
 import numpy as np
 from weaviate.proto.v1 import (
     aggregate_pb2,
+    base_pb2,
     batch_delete_pb2,
     batch_pb2,
-    base_pb2,
     search_get_pb2,
     tenants_pb2,
     weaviate_pb2_grpc,
@@ -67,7 +67,7 @@ class WeaviateServer(weaviate_pb2_grpc.WeaviateServicer):  # type: ignore[misc]
         self._grpc.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self._rest.shutdown()
         self._rest.server_close()
         self._grpc.stop(None).wait()
@@ -95,7 +95,9 @@ class WeaviateServer(weaviate_pb2_grpc.WeaviateServicer):  # type: ignore[misc]
         if ("authorization", f"Bearer {KEY}") not in [(each.key, each.value) for each in context.invocation_metadata()]:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "anonymous access not enabled")
         if not self.classes[request.collection]["multiTenancyConfig"]["enabled"] or not request.tenant:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "class has multi-tenancy enabled, but request was without tenant")
+            context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, "class has multi-tenancy enabled, but request was without tenant"
+            )
         if request.tenant not in self.tenants[request.collection]:
             context.abort(grpc.StatusCode.UNKNOWN, f'explorer: tenant not found: "{request.tenant}"')
         return self.tenants[request.collection][request.tenant]

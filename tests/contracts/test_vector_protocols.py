@@ -36,8 +36,9 @@ class TestPinecone(VectorIndexContract):
             server.__exit__(None, None, None)
 
     def make(self, folder: Path, dimensions: int = DIMENSIONS) -> VectorIndex:
-        from tacita.vectors.pinecone import PineconeIndex
         from tests.contracts.protocol_pinecone import KEY
+
+        from tacita.vectors.pinecone import PineconeIndex
 
         if folder not in self._running:
             self._running[folder] = self._kind(dimensions).__enter__()
@@ -96,8 +97,9 @@ class TestWeaviate(VectorIndexContract):
             yield
 
     def make(self, folder: Path, dimensions: int = DIMENSIONS) -> VectorIndex:
-        from tacita.vectors.weaviate import WeaviateIndex
         from tests.contracts.protocol_weaviate import KEY
+
+        from tacita.vectors.weaviate import WeaviateIndex
 
         address = f"http://127.0.0.1:{self.running.port}"
         uri = f"weaviate:{folder.name}@{address}?api_key=env:WEAVIATE&grpc_port={self.running.grpc_port}"

@@ -10,7 +10,7 @@ from tacita.access.audit import AuditLog
 from tacita.errors import ConfigError
 from tacita.flows.exposed import Exposed
 from tacita.ports.keys import KeyRing
-from tacita.ports.vectors import LEARNS, VectorIndex
+from tacita.ports.vectors import VectorIndex
 from tacita.vault.keyring import Keys
 
 log = logging.getLogger("tacita.vectors")
@@ -73,9 +73,12 @@ class Exposure:
             audit.record("local", f"expose_vectors:{now.place}")
             audit.flush()
             now.keep(keys.ring)
-            log.warning(LEARNS_SAID)
+            log.warning(
+                "exposed-vectors is on. Whoever runs the vector index learns every vector in plain, from which words can be "
+                "guessed, which of them are of one vault, when they come, go and are searched, and every query's vector. "
+                "No text, no label, no id"
+            )
         return Exposed(self.index, keys, now.model, fallback=self.fallback)
 
 
 SEALED: Final = Exposure()
-LEARNS_SAID: Final = f"exposed-vectors is on. Whoever runs the vector index learns: {LEARNS}"

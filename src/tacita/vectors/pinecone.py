@@ -33,7 +33,9 @@ class PineconeIndex(VectorIndex):
         super().__init__(dimensions)
         self._place = parse(uri, frozenset({"api_key"}))
         if not self._place.host or "api_key" not in self._place.options:
-            raise ConfigError("vectors pinecone: give the index's own host, pinecone:INDEX@https://HOST?api_key=env:NAME")
+            raise ConfigError(
+                "vectors pinecone: give the index's own host, pinecone:INDEX@https://HOST?api_key=env:NAME"
+            )
         self.name = self._place.name
         self.hosts = self._place.hosts
         self.batch = max(1, min(_MOST_FETCHED, _REQUEST_BYTES // (_NUMBER_BYTES * dimensions)))

@@ -1,5 +1,6 @@
-"""Weaviate, by its official client: `weaviate:COLLECTION@https://HOST:443?api_key=env:NAME`, gRPC at `grpc_host` and `grpc_port`.
+"""Weaviate, by its official client: `weaviate:COLLECTION@https://HOST:443?api_key=env:NAME`.
 
+Its gRPC is at `grpc_host` and `grpc_port`, by default the same host and 443.
 One collection with multi-tenancy: each vault is a tenant, which is a shard of its own with an index of its own.
 """
 
@@ -119,7 +120,9 @@ class WeaviateIndex(VectorIndex):
         ]
         done = self._of(vault).data.insert_many(objects)
         if done.has_errors:
-            raise StoreError(f"vector index {self.name}: {len(done.errors)} of {len(tags)} were refused", retryable=True)
+            raise StoreError(
+                f"vector index {self.name}: {len(done.errors)} of {len(tags)} were refused", retryable=True
+            )
 
     def _delete(self, vault: bytes, tags: Sequence[bytes]) -> None:
         from weaviate.classes.query import Filter
@@ -167,9 +170,7 @@ class WeaviateIndex(VectorIndex):
             yield _tag(each)
 
     def _count(self, vault: bytes) -> int:
-        found = self._unless_missing(
-            vault, lambda: self._of(vault).aggregate.over_all(total_count=True).total_count, 0
-        )
+        found = self._unless_missing(vault, lambda: self._of(vault).aggregate.over_all(total_count=True).total_count, 0)
         return int(found or 0)
 
     def _vaults(self) -> Iterator[bytes]:
