@@ -10,12 +10,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from uuid import uuid4
 
 import pytest
 
+from tacita import Memory
+from tacita.config import Settings
+from tacita.errors import StoreError
 from tacita.ports.vectors import VectorIndex
-from tacita.testing.vector_contract import DIMENSIONS, VectorIndexContract
+from tacita.testing.embedder import HashEmbedder
+from tacita.testing.vector_contract import DIMENSIONS, A, B, VectorIndexContract, tag, tags, unit
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +68,8 @@ class TestPgvector(VectorIndexContract):
         return PgvectorIndex(uri, lambda _: None, dimensions)
 
 
-@pytest.fixture(scope="session")
-def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    pytest.importorskip("chromadb")
-    port, folder = free_port(), tmp_path_factory.mktemp("chroma")
+def start_chroma(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A server over a folder, once it listens."""
     program = str(Path(sys.executable).parent / "chroma")
     command = [program, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
@@ -75,8 +78,16 @@ def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
+                return process
         time.sleep(0.1)
+    raise AssertionError("the server does not listen")
+
+
+@pytest.fixture(scope="session")
+def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    pytest.importorskip("chromadb")
+    port = free_port()
+    process = start_chroma(tmp_path_factory.mktemp("chroma"), port)
     yield port
     process.terminate()
     process.wait(30)
@@ -100,3 +111,62 @@ class TestMilvusLite(VectorIndexContract):
 
         folder.mkdir(parents=True, exist_ok=True)
         return MilvusIndex(f"milvus:tacita?path={folder}/lite.db", lambda _: None, dimensions)
+
+
+def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_time(tmp_path: Path) -> None:
+    """What was acknowledged by the log is found while the engine is dead, and is there again when it is back."""
+    pytest.importorskip("chromadb")
+    port, folder = free_port(), tmp_path / "chroma"
+    folder.mkdir()
+    config = {
+        "home": str(tmp_path / "home"),
+        "profile": "exposed-vectors",
+        "vectors": f"chroma:tacita@http://127.0.0.1:{port}",
+        "vectors_fallback": "sealed",
+    }
+    said = [f"message number {number} about topic {number % 37} and place {number % 91}" for number in range(1_200)]
+    process = start_chroma(folder, port)
+    with Memory(settings=Settings.load(config=config), embedder=HashEmbedder(64)) as memory:
+        memory.add([{"role": "user", "content": text} for text in said[:400]], user_id="ana")
+        killer = Timer(0.3, process.kill)
+        killer.start()
+        for start in range(400, 1_200, 20):
+            batch = [{"role": "user", "content": text} for text in said[start : start + 20]]
+            memory.add(batch, user_id="ana")
+        killer.join()
+        process.wait(30)
+        result = memory.search(said[1_150], user_id="ana")
+        assert result.hits[0].item.text == said[1_150]
+        assert result.warnings
+        assert len(memory.search("topic", user_id="ana", top_k=1_000).hits) == 1_000
+        with pytest.raises(StoreError):
+            memory.delete(result.hits[0].item.id, user_id="ana")
+    process = start_chroma(folder, port)
+    with Memory(settings=Settings.load(config=config), embedder=HashEmbedder(64)) as memory:
+        memory.reindex()
+        status = memory.vectors()
+        assert (status["entries"], status["missing"], status["extra"]) == (1_200, 0, 0)
+        result = memory.search(said[1_150], user_id="ana")
+        assert (result.hits[0].item.text, result.warnings) == (said[1_150], ())
+        assert memory.delete(result.hits[0].item.id, user_id="ana").proof.facts["after"]["vectors"] == 0
+        assert memory.erase(user_id="ana").proof.facts["after"]["vectors"] == 0
+    process.terminate()
+    process.wait(30)
+
+
+def test_row_security_holds_even_where_a_condition_is_lost(postgres: Path) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    from tacita.vectors.pgvector import PgvectorIndex
+
+    index = PgvectorIndex(f"pgvector:seen?socket={postgres}&user=plain&dbname=plain", lambda _: None, DIMENSIONS)
+    index.upsert(A, tags(0, 3), unit(1, 3))
+    index.upsert(B, tags(5, 2), unit(2, 2))
+    with psycopg.connect(host=str(postgres), user="plain", dbname="plain") as connection:
+        assert connection.execute("SELECT count(*) FROM seen").fetchone() == (0,)
+        connection.execute("SELECT set_config('tacita.vault', %s, false)", [B.hex()])
+        assert connection.execute("SELECT count(*) FROM seen").fetchone() == (2,)
+        parts = [connection.execute(f"SELECT count(*) FROM seen_p{part}").fetchone()[0] for part in range(16)]
+        assert sum(parts) == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("INSERT INTO seen VALUES (%s, %s, %s)", [A, tag(9), str(unit(1, 1)[0].tolist())])
+    index.close()

@@ -46,7 +46,7 @@ class VectorIndex(ABC):
     """Every host that it may contact; empty for one in this process."""
     most: ClassVar[int] = 10_000
     """Most entries that one search can return."""
-    batch: ClassVar[int] = 256
+    batch: int = 256
     """Most entries that are written, deleted or asked for in one request."""
     consistent: bool = True
     """Whether a search finds what an earlier call wrote. If not, only what was read back counts as being there."""

@@ -88,8 +88,9 @@ class PineconeIndex(VectorIndex):
         self._unless_missing(lambda: self._index.delete_namespace(name=_name(vault)), None)
 
     def _search(self, vault: bytes, vector: Floats, k: int) -> list[tuple[bytes, float]]:
+        none: list[Any] = []
         found = self._unless_missing(
-            lambda: self._index.query(vector=vector.tolist(), top_k=k, namespace=_name(vault)).matches, []
+            lambda: self._index.query(vector=vector.tolist(), top_k=k, namespace=_name(vault)).matches, none
         )
         return [(unhex(match.id), float(match.score)) for match in found]
 

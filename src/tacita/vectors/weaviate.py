@@ -138,6 +138,7 @@ class WeaviateIndex(VectorIndex):
     def _search(self, vault: bytes, vector: Floats, k: int) -> list[tuple[bytes, float]]:
         from weaviate.classes.query import MetadataQuery
 
+        none: list[Any] = []
         found = self._unless_missing(
             vault,
             lambda: (
@@ -150,17 +151,18 @@ class WeaviateIndex(VectorIndex):
                 )
                 .objects
             ),
-            [],
+            none,
         )
         # Its distance is the dot product with the sign turned.
         return [(_tag(each), -float(each.metadata.distance)) for each in found]
 
     def _present(self, vault: bytes, tags: Sequence[bytes]) -> list[bytes]:
         ids = [UUID(bytes=tag) for tag in tags]
+        none: list[Any] = []
         found = self._unless_missing(
             vault,
             lambda: self._of(vault).query.fetch_objects_by_ids(ids, limit=len(ids), return_properties=[]).objects,
-            [],
+            none,
         )
         return [_tag(each) for each in found]
 
