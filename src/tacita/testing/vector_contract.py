@@ -234,7 +234,7 @@ class VectorIndexContract:
             index.count(A)
         again = self.make(tmp_path / "again")
         assert again.tags(A) == frozenset(tags(0, 5))
-        assert again.search(A, unit(1, 5)[3], 1)[0][0] == tag(3)
+        assert [name for name, _ in again.search(A, unit(1, 5)[3], 1)] == tags(3, 1)
         again.close()
 
     def test_other_dimensions_are_refused(self, tmp_path: Path) -> None:
