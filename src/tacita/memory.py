@@ -32,6 +32,7 @@ from tacita.flows import (
     review,
     salvage,
     telling,
+    vectors,
 )
 from tacita.flows.engine import Clock, Engine, system_clock, whole
 from tacita.flows.filters import parse_filters
@@ -68,6 +69,7 @@ from tacita.ports.detectors import Detector, checked_detectors
 from tacita.ports.keys import KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, RemoteEmbedder
+from tacita.ports.vectors import VectorIndex
 from tacita.telemetry import counted
 from tacita.tracebacks import bare_errors
 
@@ -90,6 +92,8 @@ class Memory:
         embedder: URI or object with `name`, `dimensions` and `embed(texts)`; `"none"` searches by words only.
         model: URI or object of a language model that draws facts from what is added with `infer=True`, e.g.
             `"openai:gpt-4.1-mini?key=env:OPENAI_API_KEY"`, or a callable `(instructions, data) -> answer`.
+        vectors: a `VectorIndex` that is told all vectors in plain, instead of the URI in the settings; refused unless these
+            say `profile = "exposed-vectors"`.
         detectors: the operator's own, for names, health and other personal data without a form. They run here.
         settings: settings from `tacita.config`, instead of the environment and a config file.
         clock: microseconds since 1970, for tests.
@@ -108,6 +112,7 @@ class Memory:
         keys: str | KeyProvider | None = None,
         embedder: str | Embedder | RemoteEmbedder | None = None,
         model: str | LanguageModel | Callable[[str, str], str] | None = None,
+        vectors: VectorIndex | None = None,
         detectors: Sequence[Detector] = (),
         settings: Settings | None = None,
         clock: Clock = system_clock,
@@ -117,7 +122,9 @@ class Memory:
             raise ConfigError("give either home or settings, not both")
         # Whatever can be wrong with the settings is said before anything is opened.
         policy, own = chosen.policy(), checked_detectors(detectors)
-        self._parts: Parts = build(chosen, store=store, ring=ring, keys=keys, embedder=embedder, model=model)
+        self._parts: Parts = build(
+            chosen, store=store, ring=ring, keys=keys, embedder=embedder, model=model, vectors=vectors
+        )
         try:
             self._engine = Engine(
                 self._parts.store,
@@ -139,6 +146,7 @@ class Memory:
                 anchors=self._parts.anchors,
                 detectors=own,
                 reranker=self._parts.reranker,
+                exposure=self._parts.exposure,
                 clock=clock,
             )
             self._telemetry = open_telemetry(self._parts, self._engine.keys.installation())
@@ -989,10 +997,34 @@ class Memory:
         return inspect.stats(self._engine, scope)
 
     def reindex(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> int:
-        """New vectors for all items whose vectors are of another model. Resumable. Returns how many were made."""
+        """New vectors for all items whose vectors are of another model. Resumable. Returns how many were made.
+
+        Under `exposed-vectors` the engine is then compared with the log and put right; its entries count as well.
+        """
         self._usable()
         self._principal.require(Permission.ADMIN)
-        return inspect.reindex(self._engine, self._principal, progress)
+        made = inspect.reindex(self._engine, self._principal, progress)
+        return made + vectors.put_right(self._engine, progress)
+
+    def vectors(self, *, progress: Callable[[int, int | None], None] = inspect.no_progress) -> dict[str, Any]:
+        """Where vectors are outside of this home, and how that place differs from the log. Opens every vault once."""
+        self._whole_home()
+        return vectors.status(self._engine, progress)
+
+    def withdraw_vectors(self, *, abandon: bool = False) -> int:
+        """Take all vectors of this home back from the engine outside, and read back that they are gone.
+
+        This memory gives it nothing more; others have to be closed before. Returns how many vaults had vectors there.
+
+        Args:
+            abandon: the engine is gone, or nobody's any more: only forget that it was given any.
+
+        Raises:
+            InvalidInput: no vectors are outside.
+            StoreError: the engine cannot be asked, or still holds some.
+        """
+        self._whole_home()
+        return vectors.withdraw(self._engine, self._principal, abandon=abandon)
 
     def describe(self) -> dict[str, Any]:
         """What is sealed, where keys live, file modes, model state, and what would leave the machine (nothing)."""

@@ -10,7 +10,17 @@ from typing import Any, Literal
 from tacita.errors import ConfigError
 
 Role = Literal[
-    "stores", "rings", "keys", "key_uris", "embedders", "models", "rerankers", "pictures", "credentials", "anchors"
+    "stores",
+    "rings",
+    "keys",
+    "key_uris",
+    "embedders",
+    "models",
+    "rerankers",
+    "pictures",
+    "credentials",
+    "anchors",
+    "vectors",
 ]
 
 _REMOTE = (
@@ -69,6 +79,15 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
     "anchors": {
         "file": "tacita.stores.anchor_file:FilePlace",
         **dict.fromkeys(("https", "http"), "tacita.stores.anchor_http:HttpPlace"),
+    },
+    "vectors": {
+        "faiss": "tacita.vectors.faiss:FaissIndex",
+        "qdrant": "tacita.vectors.qdrant:QdrantIndex",
+        "pgvector": "tacita.vectors.pgvector:PgvectorIndex",
+        "chroma": "tacita.vectors.chroma:ChromaIndex",
+        "milvus": "tacita.vectors.milvus:MilvusIndex",
+        "weaviate": "tacita.vectors.weaviate:WeaviateIndex",
+        "pinecone": "tacita.vectors.pinecone:PineconeIndex",
     },
     "pictures": {"https": "tacita.models.pictures:AllowedHosts"},
     "credentials": {"keyring": "tacita.keys.oskeyring:read_credential"},

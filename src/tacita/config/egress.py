@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tacita import _home, registry
-from tacita.config.providers import build_embedder, build_model, build_reranker, build_vision
+from tacita.config.providers import build_embedder, build_model, build_reranker, build_vision, open_vectors
 from tacita.config.reading import parts_of
 from tacita.config.settings import Settings
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.vectors import VectorIndex
 
 
 def egress(settings: Settings, *, embedder: str | None = None, model: str | None = None) -> list[dict[str, Any]]:
@@ -24,7 +25,11 @@ def egress(settings: Settings, *, embedder: str | None = None, model: str | None
     described = build_model(settings, model, owned)
     local = registry.split(settings.reranker or "")[0] == "cross-encoder"
     reranker = None if local else build_reranker(settings, described, owned)
-    return manifest(settings, found, described, reranker, *build_vision(settings, described, owned))
+    entries = manifest(settings, found, described, reranker, *build_vision(settings, described, owned))
+    if settings.profile == "exposed-vectors":
+        # Only its address counts here, and that has nothing to do with the number of dimensions.
+        entries += vector_manifest(open_vectors(settings, 1))
+    return entries
 
 
 def manifest(
@@ -68,6 +73,15 @@ def manifest(
         host = parts_of("telemetry.endpoint", settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))
     return entries
+
+
+def vector_manifest(index: VectorIndex) -> list[dict[str, Any]]:
+    """What goes to an engine for vectors."""
+    what = "vectors of every text that is kept and of every query, under keyed names"
+    hosts = index.hosts or ("a library in this process",)
+    return [
+        _entry("vectors", index.name, host, what, "in plain: whoever runs it can guess the words") for host in hosts
+    ]
 
 
 def _entry(role: str, name: str, host: str, data: str, policy: str) -> dict[str, Any]:

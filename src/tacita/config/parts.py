@@ -9,7 +9,7 @@ from typing import Any
 
 from tacita import __version__, _home, registry
 from tacita._process import leave_no_core_file
-from tacita.config.egress import manifest
+from tacita.config.egress import manifest, vector_manifest
 from tacita.config.providers import (
     build_anchors,
     build_embedder,
@@ -17,15 +17,18 @@ from tacita.config.providers import (
     build_model,
     build_reranker,
     build_store,
+    build_vectors,
     build_vision,
 )
 from tacita.config.reading import parts_of, read_reference, refuse_literal_secrets, telemetry_off
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError, InvalidInput, StoreError, Tampered, WrongKey
+from tacita.flows.exposure import SEALED, Exposure, Record
 from tacita.hazmat import SecretKey, committed_open, committed_seal
 from tacita.ports.keys import AnchorPlace, KeyContext, KeyProvider, KeyRing
 from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.vectors import LEARNS, VectorIndex
 from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
 
 
@@ -43,6 +46,7 @@ class Parts:
     vision: LanguageModel | None = None
     pictures: PictureSource | None = None
     anchors: AnchorPlace | None = None
+    exposure: Exposure = SEALED
     owned: tuple[Callable[[], None], ...] = field(default=())
 
     def close(self) -> None:
@@ -87,7 +91,22 @@ class Parts:
             "guard": self.settings.guard_profile,
             "model": "none" if self.model is None else self.model.name,
             "reranker": "none" if self.reranker is None else self.reranker.name,
-            "egress": manifest(self.settings, self.embedder, self.model, self.reranker, self.vision, self.pictures),
+            "egress": self._egress(),
+            **self._vectors(),
+        }
+
+    def _egress(self) -> list[dict[str, Any]]:
+        entries = manifest(self.settings, self.embedder, self.model, self.reranker, self.vision, self.pictures)
+        return entries + ([] if self.exposure.index is None else vector_manifest(self.exposure.index))
+
+    def _vectors(self) -> dict[str, Any]:
+        if self.exposure.index is None:
+            return {"profile": self.settings.profile}
+        return {
+            "profile": self.settings.profile,
+            "vectors": self.exposure.index.name,
+            "visible_to_vector_index": LEARNS,
+            "vectors_fallback": self.settings.vectors_fallback,
         }
 
 
@@ -99,6 +118,7 @@ def build(
     keys: str | KeyProvider | None = None,
     embedder: str | Embedder | RemoteEmbedder | None = None,
     model: str | LanguageModel | Callable[[str, str], str] | None = None,
+    vectors: VectorIndex | None = None,
 ) -> Parts:
     """Open what the settings and arguments name, run the self-test, and hand it over.
 
@@ -139,6 +159,7 @@ def build(
             opened_reranker,
             *build_vision(settings, opened_model, owned),
             build_anchors(settings),
+            build_vectors(settings, vectors, opened_embedder, Record.of(opened_ring), owned),
             tuple(reversed(owned)),
         )
         self_test(parts)

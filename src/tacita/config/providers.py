@@ -11,8 +11,10 @@ from tacita import _home, registry
 from tacita.config.reading import read_reference, secrets_of
 from tacita.config.settings import Settings
 from tacita.errors import ConfigError
+from tacita.flows.exposure import Exposure, Record
 from tacita.ports.keys import AnchorPlace, KeyProvider
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
+from tacita.ports.vectors import VectorIndex
 from tacita.vault.succession import Succession
 from tacita.vault.tenancy import Open, Tenancy
 
@@ -34,6 +36,47 @@ def build_store(
         opened = factory(uri, secrets_of(uri))
     owned.append(opened.close)
     return opened
+
+
+def build_vectors(
+    settings: Settings,
+    given: VectorIndex | None,
+    embedder: Embedder | RemoteEmbedder | None,
+    recorded: Record | None,
+    owned: list[Callable[[], None]],
+) -> Exposure:
+    """What the settings say about vectors outside. Raises ConfigError for an engine without the profile, and otherwise."""
+    exposed = settings.profile == "exposed-vectors"
+    if not exposed and (settings.vectors is not None or given is not None):
+        raise ConfigError(
+            'an engine for vectors sees them in plain; if that is what you want, say profile = "exposed-vectors"'
+        )
+    if exposed and settings.vectors is None and given is None:
+        raise ConfigError('profile = "exposed-vectors" needs vectors = "qdrant:..." or another engine')
+    # A process without an embedder still removes what was given: it knows from the record how it was made.
+    dimensions = embedder.dimensions if embedder is not None else recorded.dimensions if recorded is not None else None
+    if not exposed or dimensions is None:
+        return Exposure(exposed)
+    index = given
+    if index is None:
+        index = open_vectors(settings, dimensions)
+        owned.append(index.close)
+    if index.dimensions != dimensions:
+        raise ConfigError(f"the vector index takes {index.dimensions} dimensions, the embedder makes {dimensions}")
+    return Exposure(exposed, index, settings.vectors_fallback == "sealed")
+
+
+def open_vectors(settings: Settings, dimensions: int) -> VectorIndex:
+    """The engine that the settings name. Contacts nobody yet."""
+    uri = settings.vectors or ""
+    scheme, rest = registry.split(uri)
+    factory = registry.lookup("vectors", scheme, settings.plugins.allow)
+    index: VectorIndex
+    if scheme == "faiss":
+        index = factory(settings.home / (rest or "vectors"), dimensions)
+    else:
+        index = factory(uri, secrets_of(uri), dimensions)
+    return index
 
 
 def build_anchors(settings: Settings) -> AnchorPlace | None:

@@ -18,7 +18,7 @@ from tacita.credentials import Credential
 from tacita.errors import ConfigError
 from tacita.privacy.detect import scan
 
-_URI_FIELDS = ("store", "ring", "keys", "embedder", "model", "reranker")
+_URI_FIELDS = ("store", "ring", "keys", "embedder", "model", "reranker", "vectors")
 _LITERAL_SECRET = re.compile(
     r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$"
     r"|[?&](?:key|secret|token|credentials|password)=(?!(?:env|file|keyring):|default\b)"

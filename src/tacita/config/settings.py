@@ -34,6 +34,7 @@ _VARIABLES = {
     "guard": "TACITA_GUARD",
     "model": "TACITA_MODEL",
     "reranker": "TACITA_RERANKER",
+    "vectors": "TACITA_VECTORS",
 }
 _SECONDS = {"h": 3_600, "d": 86_400, "w": 604_800, "y": 31_557_600}
 _CONFIG_VARIABLE = "TACITA_CONFIG"
@@ -139,6 +140,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Language model for facts, such as `openai:gpt-4.1-mini?key=env:OPENAI_API_KEY`."""
     reranker: str | None = None
     """`cross-encoder:FOLDER`, `rerank:MODEL?key=env:NAME`, or `model`: the language model orders the best hits."""
+    profile: Literal["sealed", "exposed-vectors"] = "sealed"
+    """Where vectors may live. `exposed-vectors` gives them in plain to the engine that `vectors` names: see
+    docs/how-to/vectors.md for what it then learns."""
+    vectors: str | None = None
+    """`qdrant:COLLECTION@https://HOST:6333?key=env:NAME`, `faiss:FOLDER`, ... Only together with that profile."""
+    vectors_fallback: Literal["none", "sealed"] = "none"
+    """What a search does when the engine cannot be asked: fail, or open everything from the sealed log, slowly."""
     disclosure: Disclosure = Disclosure()
     extraction: ExtractionSettings = ExtractionSettings()
     images: ImageSettings = ImageSettings()
@@ -261,6 +269,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "guard.types": _listed(self.policy().types),
             "model": self.model or "none",
             "reranker": self.reranker or "none",
+            "profile": self.profile,
+            "vectors": self.vectors or "none",
+            "vectors_fallback": self.vectors_fallback,
             "disclosure.pii": self.disclosure.pii,
             "disclosure.names": str(self.terms().names).lower(),
             "disclosure.purposes": ", ".join(self.disclosure.purposes) or "any",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tacita.access.audit import AuditLog
 from tacita.access.principal import Permission, Principal
 from tacita.errors import AccessDenied, Held, InvalidInput
+from tacita.flows.exposure import SEALED, Exposure
 from tacita.items import Scope, Subject
 from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
 from tacita.ports.detectors import Detector
@@ -23,6 +24,7 @@ from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEm
 from tacita.privacy.detect import scanner
 from tacita.privacy.disclose import DEFAULT_TERMS, Terms
 from tacita.privacy.policy import Policy
+from tacita.retrieval.elsewhere import BareIndex
 from tacita.retrieval.index import SearchIndex
 from tacita.vault.cache import Vaults
 from tacita.vault.events import ItemDeleted
@@ -40,6 +42,8 @@ Vault = OpenVault[SearchIndex]
 INDEX_LAYOUT = "1"
 """Bump when the arrays of `SearchIndex` change: older snapshots are then rebuilt."""
 INDEX = IndexKind(INDEX_LAYOUT, SearchIndex, SearchIndex.from_arrays)
+BARE: IndexKind[SearchIndex] = IndexKind(f"{INDEX_LAYOUT}/bare", BareIndex, BareIndex.from_arrays)
+"""Without vectors in RAM: under the profile `exposed-vectors`."""
 DeletionReason = Literal["deleted", "expired", "rejected", "origin", "forgotten", "redacted"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -86,6 +90,7 @@ class Engine:
         vision: LanguageModel | None = None,
         pictures: PictureSource | None = None,
         reranker: Reranker | RemoteReranker | LanguageModel | None = None,
+        exposure: Exposure = SEALED,
         clock: Clock = system_clock,
     ) -> None:
         self.store = store
@@ -110,8 +115,12 @@ class Engine:
         if self.mirror is not None:
             # Before anything of a home is used that may have gone back in time as a whole.
             self.mirror.check(ring)
-        self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, INDEX, capacity=cache_bytes)
+        self.index_kind = BARE if exposure.exposed else INDEX
+        self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, self.index_kind, capacity=cache_bytes)
         self.audit = AuditLog(store, self.keys, tenant, clock, at_once=audit_at_once)
+        self.exposed = exposure.begin(self.keys, self.audit, None if embedder is None else embedder.name)
+        if self.exposed is not None:
+            self.vaults.on_write = self.exposed.follow
         self.vaults.on_open = lambda vault_id: self.audit.record("tacita", "key", vault_id=vault_id)
 
     def authorize(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from tacita.access.principal import Principal
-from tacita.errors import CryptoError, NotFound
-from tacita.flows import receipts
+from tacita.errors import CryptoError, NotFound, StoreError
+from tacita.flows import receipts, vectors
 from tacita.flows.engine import DeletionReason, Engine, State, Vault, event_seqs, moment, subject_of, under_hold
 from tacita.flows.ids import format_id, no_such_item
 from tacita.flows.recall import in_scope, row_of
@@ -72,13 +72,19 @@ def remove(
         # What is refused is refused before anything is touched.
         tuple(choose(vault.state))
         under_hold(vault.state)
+        exposed = vectors.required(engine)
+        if exposed is not None:
+            # First, because it is the one that may be out of reach: then nothing was deleted, and it can be tried again.
+            going = vault.state.with_descendants(choose(vault.state))
+            exposed.withdraw(vault, exposed.tags_of(vault, vault.state, going))
     now = engine.clock()
     vault_id = vault.keys.vault_id
     parts = engine.store.drop_snapshots(vault_id)
 
-    def decide(state: State) -> Change[tuple[list[bytes], list[int]]]:
+    def decide(state: State) -> Change[tuple[list[bytes], list[int], list[bytes]]]:
         under_hold(state)
         gone = state.with_descendants(choose(state))
+        tags = [] if exposed is None else exposed.tags_of(vault, state, gone)
         events: list[Event] = []
         purged: list[int] = []
         for each in gone:
@@ -94,12 +100,12 @@ def remove(
                     reason=reason,
                 )
             )
-        return Change((gone, purged), events, purged)
+        return Change((gone, purged, tags), events, purged)
 
-    gone, purged = vault.transact(decide)
+    gone, purged, tags = vault.transact(decide)
     with vault.lock:
         left = sum(item_id in vault.state.by_id for item_id in gone)
-    return checked(engine, principal, vault, operation, now, ids=gone, purged=purged, parts=parts, left=left)
+    return checked(engine, principal, vault, operation, now, ids=gone, purged=purged, parts=parts, left=left, tags=tags)
 
 
 def checked(
@@ -113,8 +119,12 @@ def checked(
     purged: Sequence[int],
     parts: int,
     left: int,
+    tags: Sequence[bytes] = (),
 ) -> DeleteReceipt:
-    """Read again what was to go, sign and audit it. Raises StoreError when any of it is left, `left` items in RAM."""
+    """Read again what was to go, sign and audit it. Raises StoreError when any of it is left, `left` items in RAM.
+
+    `tags` name what an engine outside held of it.
+    """
     vault_id = vault.keys.vault_id
     after = {
         "items": left,
@@ -123,6 +133,9 @@ def checked(
     }
     named = tuple(map(format_id, ids))
     before = {"items": len(ids), "events": len(purged), "snapshot_parts": parts}
+    if engine.exposed is not None:
+        before["vectors"] = len(tags)
+        after["vectors"] = engine.exposed.left(vault, tags)
     proof = receipts.issue(engine, operation, vault_id, at, ids=named, before=before, after=after)
     engine.audit.record(principal.actor, operation, vault_id=vault_id, items=len(ids), purpose=principal.purpose)
     return DeleteReceipt(ids=named, events_purged=len(purged), snapshot_parts_dropped=parts, at=moment(at), proof=proof)
@@ -146,7 +159,9 @@ def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
             raise  # its key's provider is down: there may be a legal hold
         # A vault that no longer opens can still be erased; only the count of its items is lost.
         items = None
+    exposed = vectors.required(engine)
     now = engine.clock()
+    # The key first: what is outside can be named without it, by whoever erases again if the engine is out of reach.
     destroyed, dropped = engine.vaults.erase(scope.tenant, subject)
     if engine.mirror is not None:
         engine.mirror.forget(vault_id)
@@ -160,6 +175,18 @@ def erase(engine: Engine, principal: Principal, scope: Scope) -> EraseReceipt:
         "keys": int(engine.keys.ring.get(vault_id) is not None),
         "vaults": int(engine.store.head(vault_id) is not None),
     }
+    if exposed is not None:
+        try:
+            before["vectors"] = exposed.count(vault_id)
+            after["vectors"] = exposed.drop(vault_id)
+        except StoreError as error:
+            engine.audit.record(principal.actor, "erase", error.code, vault_id=vault_id, purpose=principal.purpose)
+            engine.audit.flush()
+            raise StoreError(
+                f"vault {vault_id.hex()[:12]}: its key is destroyed, but the vector index {exposed.index.name} "
+                "cannot be asked and may hold its vectors; erase again",
+                retryable=True,
+            ) from None
     proof = receipts.issue(engine, "erase", vault_id, now, ids=(), before=before, after=after)
     engine.audit.record(principal.actor, "erase", vault_id=vault_id, items=items or 0, purpose=principal.purpose)
     engine.audit.flush()

@@ -17,9 +17,11 @@ from tacita.access.principal import Principal
 from tacita.errors import ConfigError, Held, InvalidInput, ProviderError, TacitaError
 from tacita.flows.engine import Engine, State, Vault, moment, whole
 from tacita.flows.ids import format_id, new_id
+from tacita.flows.ranking import ranked as ranking_of
 from tacita.flows.recall import select
 from tacita.flows.remember import embed
 from tacita.flows.see import describe
+from tacita.flows.source import Source as VectorSource
 from tacita.flows.telling import pseudonyms_of, tell
 from tacita.hazmat import random_bytes
 from tacita.items import Derived, Extraction, Kind, Message, Scope, Trust
@@ -28,7 +30,7 @@ from tacita.pipeline.facts import Fact, Known, Source, check
 from tacita.pipeline.reconcile import Decision, derived_trust, reconcile
 from tacita.ports.models import checked_complete
 from tacita.privacy.pseudonyms import Pseudonyms
-from tacita.retrieval.search import prepare, rank
+from tacita.retrieval.search import Query, Ranked, prepare, rank
 from tacita.vault.events import (
     Derivation,
     Event,
@@ -192,25 +194,30 @@ def _next(
             scoped = {field: state.name_of(int(values[field])) for field in ("user_id", "agent_id", "app_id", "run_id")}
             records[item_id] = (state.name_of(int(values["channel"])) or "", scoped, int(values["expires_at"]))
             roles[item_id] = state.name_of(int(values["role"])) or "user"
-        known = {f"f{number}": each for number, each in enumerate(_related(engine, state, scope, chosen), 1)}
+        known = {f"f{number}": each for number, each in enumerate(_related(engine, vault, scope, chosen), 1)}
     return _Work(sources, records, roles, known, purpose, attempts)
 
 
-def _related(engine: Engine, state: State, scope: Scope, rows: Sequence[int]) -> list[Known]:
+def _related(engine: Engine, vault: Vault, scope: Scope, rows: Sequence[int]) -> list[Known]:
     """Facts of the same vault that are most like the messages. Exact, and never another vault's."""
+    state = vault.state
     kinds = [number for each in _DERIVED if (number := state.number_of(each.value)) is not None]
     if not kinds:
         return []
-    mask = select(state, whole(scope), None)
-    allowed = (state.current() if mask is None else mask) & np.isin(state.rows["kind"], kinds)
     model = "" if engine.embedder is None else engine.embedder.name
     best: dict[int, float] = {}
     for start in range(0, len(rows), _TOGETHER):
         few = rows[start : start + _TOGETHER]
         query = prepare(
-            _telling(state.texts[row] for row in few), _mean(state, few, model), model, None, state.index.names
+            _telling(state.texts[row] for row in few), _mean(engine, vault, few, model), model, None, state.index.names
         )
-        ranked = rank(state.index, query, allowed=allowed, top_k=_KNOWN)
+
+        def ranking(outside: VectorSource | None, query: Query = query) -> Ranked:
+            mask = select(vault.state, whole(scope), None)
+            allowed = (vault.state.current() if mask is None else mask) & np.isin(vault.state.rows["kind"], kinds)
+            return rank(vault.state.index, query, allowed=allowed, top_k=_KNOWN, outside=outside)
+
+        ranked, _ = ranking_of(engine, vault, query, ranking)
         for found, score in zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True):
             best[found] = max(score, best.get(found, 0.0))
     chosen = sorted(best, key=lambda row: -best[row])[:_KNOWN]
@@ -234,9 +241,12 @@ def _said_at(state: State, row: int) -> int:
     return int(state.rows["timestamp"][said[0] if said else row])
 
 
-def _mean(state: State, rows: Sequence[int], model: str) -> NDArray[np.float32] | None:
+def _mean(engine: Engine, vault: Vault, rows: Sequence[int], model: str) -> NDArray[np.float32] | None:
     """The direction of a few messages' vectors together; None if none has one."""
-    held = [vector for row in rows if (vector := state.index.vector(row, model)) is not None]
+    if engine.exposed is not None:
+        held = engine.exposed.vectors(vault, rows)
+    else:
+        held = [vector for row in rows if (vector := vault.state.index.vector(row, model)) is not None]
     if not held:
         return None
     summed = np.sum(np.stack(held), axis=0, dtype=np.float32)

@@ -17,7 +17,7 @@ from tacita import limits
 from tacita.access.principal import Permission, Principal
 from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, KeyUnavailable, Tampered
 from tacita.flows import parse, remember
-from tacita.flows.engine import INDEX, Engine, Vault, moment, subject_of, whole
+from tacita.flows.engine import Engine, Vault, moment, subject_of, whole
 from tacita.flows.ids import format_id
 from tacita.flows.recall import in_scope, items_at, select
 from tacita.flows.rollback import drop_erased
@@ -116,7 +116,7 @@ def _verify_log(
     counts: Counter[str] = Counter()
     folded: _Folded | None = None
     log = SealedLog(engine.store, engine.keys.ring, keys)
-    state = VaultState(INDEX.empty())
+    state = VaultState(engine.index_kind.empty())
     holes: set[int] = set()
     explained: set[int] = set()
     for row, body in log.tail():
@@ -170,7 +170,7 @@ def _verify_snapshot(
     if stored is None:
         return
     counts["snapshots"] += 1
-    loaded = snapshot.read(engine.store, keys, INDEX.load, index_version=INDEX.version)
+    loaded = snapshot.read(engine.store, keys, engine.index_kind.load, index_version=engine.index_kind.version)
     if loaded is None:
         raise Tampered(f"vault {keys.name}: its snapshot does not open; it will be rebuilt from the log")
     if not equal(bytes(log.chains[: len(loaded[0])]), bytes(loaded[0])):
@@ -183,7 +183,7 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
     """Counts for one subject, or for every vault of the home (which opens them one after the other)."""
     kinds: Counter[str] = Counter()
     vaults = items = events = without = pending = most_sealed = unavailable = 0
-    for each in [scope] if scope is not None else _subjects(engine):
+    for each in [scope] if scope is not None else every_subject(engine):
         try:
             vault = engine.find(each)
         except KeyUnavailable:
@@ -227,7 +227,7 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
 
 def unfinished(engine: Engine, stop: Callable[[], bool]) -> Iterator[Scope]:
     """Subjects with messages from which facts are still to be drawn. Opens every vault once, until `stop` says so."""
-    for scope in _subjects(engine):
+    for scope in every_subject(engine):
         if stop():
             return
         try:
@@ -241,10 +241,11 @@ def unfinished(engine: Engine, stop: Callable[[], bool]) -> Iterator[Scope]:
 
 def subjects_of(engine: Engine, tenant: str) -> list[Scope]:
     """Every subject of a tenant."""
-    return [scope for scope in _subjects(engine) if scope.tenant == tenant]
+    return [scope for scope in every_subject(engine) if scope.tenant == tenant]
 
 
-def _subjects(engine: Engine) -> Iterator[Scope]:
+def every_subject(engine: Engine) -> Iterator[Scope]:
+    """Every subject of the home."""
     for entry in engine.keys.ring.entries():
         tenant, kind, subject_id = engine.keys.whose(entry)
         if kind != AUDIT_KIND:
@@ -253,7 +254,7 @@ def _subjects(engine: Engine) -> Iterator[Scope]:
 
 def sweep(engine: Engine, principal: Principal, progress: Progress = no_progress) -> SweepReport:
     """Delete what has expired in every vault, finish erasures that were interrupted, say what a legal hold keeps."""
-    subjects = list(_subjects(engine))
+    subjects = list(every_subject(engine))
     deleted = held = unavailable = 0
     if leftovers := drop_erased(engine.store, engine.keys):
         engine.audit.record(principal.actor, "sweep", items=leftovers, purpose=principal.purpose)
@@ -495,7 +496,7 @@ def reindex(engine: Engine, principal: Principal, progress: Progress = no_progre
         done += more
         progress(done, None)
 
-    for scope in _subjects(engine):
+    for scope in every_subject(engine):
         vault = engine.find(scope)
         if vault is not None and remember.reembed(engine, principal, vault, progress=count):
             engine.vaults.forget_open(vault.keys.vault_id)

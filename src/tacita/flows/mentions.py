@@ -14,6 +14,7 @@ import numpy as np
 
 from tacita.access.principal import Principal
 from tacita.errors import Held, InvalidInput, TacitaError
+from tacita.flows import vectors
 from tacita.flows.engine import Engine, State, Vault, event_seqs, subject_of, under_hold
 from tacita.flows.forget import checked, remove
 from tacita.flows.ids import format_id
@@ -239,6 +240,8 @@ def redact(engine: Engine, principal: Principal, scope: Scope, who: str) -> Dele
         under_hold(state)
         made = {item_id: _without(current_record(vault, state, state.by_id[item_id]), terms) for item_id in ids}
         seen = {item_id: int(state.rows["seq"][state.by_id[item_id]]) for item_id in ids}
+        exposed = vectors.required(engine)
+        tags = [] if exposed is None else exposed.tags_of(vault, state, ids)
     if not ids:
         return None
     messages = [Message(role="user", text=record.text, name=record.name) for record in made.values()]
@@ -252,7 +255,7 @@ def redact(engine: Engine, principal: Principal, scope: Scope, who: str) -> Dele
     purged = vault.transact(partial(_replace, principal, now, seen, records))
     with vault.lock:
         left = len([item_id for item_id in _naming(vault.state, scope, terms) if item_id in seen])
-    return checked(engine, principal, vault, "redact", now, ids=ids, purged=purged, parts=parts, left=left)
+    return checked(engine, principal, vault, "redact", now, ids=ids, purged=purged, parts=parts, left=left, tags=tags)
 
 
 def _replace(

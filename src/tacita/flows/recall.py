@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from tacita.access.principal import Principal
 from tacita.errors import InvalidInput, KeyUnavailable
-from tacita.flows.engine import Engine, State, microseconds, moment, subject_of
+from tacita.flows.engine import Engine, State, Vault, microseconds, moment, subject_of
 from tacita.flows.filters import Group, Mask, evaluate
 from tacita.flows.ids import format_id, no_such_item
+from tacita.flows.ranking import ranked as ranking_of
 from tacita.flows.rerank import LOOKED_AT, reranked
+from tacita.flows.source import Source
 from tacita.flows.telling import embedded
 from tacita.items import (
     ID_FIELDS,
@@ -35,7 +37,7 @@ from tacita.items import (
     lowest_trust,
 )
 from tacita.ports.models import checked_embed
-from tacita.retrieval.search import Ranked, prepare, rank
+from tacita.retrieval.search import Query, Ranked, prepare, rank
 from tacita.vault.events import ItemAdded, ItemSuperseded, ItemUpdated
 from tacita.vault.fold import NEVER
 
@@ -80,12 +82,26 @@ def search(
                 # It is told the question once for each vault: consent and stand-ins are a vault's own.
                 vector = embedded(engine, principal, vault, [query])[0]
             with vault.lock:
-                state = vault.state
-                mask = select(state, scope, filters, as_of=as_of)
-                prepared = prepare(query, vector, model, reference, state.index.names)
-                ranked = rank(state.index, prepared, allowed=mask, top_k=wanted, threshold=floor, explain=explain)
-                found = _hits(state, scope, ranked)
+                prepared = prepare(query, vector, model, reference, vault.state.index.names)
+
+                def ranking(
+                    outside: Source | None, vault: Vault = vault, scope: Scope = scope, prepared: Query = prepared
+                ) -> Ranked:
+                    mask = select(vault.state, scope, filters, as_of=as_of)
+                    return rank(
+                        vault.state.index,
+                        prepared,
+                        allowed=mask,
+                        top_k=wanted,
+                        threshold=floor,
+                        explain=explain,
+                        outside=outside,
+                    )
+
+                ranked, said = ranking_of(engine, vault, prepared, ranking)
+                found = _hits(vault.state, scope, ranked)
                 without += ranked.without_vectors
+                warnings += said
             if engine.reranker is not None:
                 found, warning = reranked(engine, principal, vault, query, found)
                 warnings += [warning] if warning else []

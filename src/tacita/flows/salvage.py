@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tacita.access.principal import Principal
 from tacita.errors import Tampered
-from tacita.flows.engine import INDEX, Engine, moment, subject_of
+from tacita.flows.engine import Engine, moment, subject_of
 from tacita.flows.ids import format_id
 from tacita.items import Scope
 from tacita.sealed import DIGEST_BYTES, Anchor, SealedRow
@@ -112,7 +112,7 @@ def _opened(keys: VaultKeys, row: SealedRow, chains: list[bytes]) -> tuple[Event
 
 
 def _known_chains(engine: Engine, keys: VaultKeys) -> dict[int, bytes]:
-    loaded = snapshot.read(engine.store, keys, INDEX.load, index_version=INDEX.version)
+    loaded = snapshot.read(engine.store, keys, engine.index_kind.load, index_version=engine.index_kind.version)
     if loaded is None:
         return {}
     chains = bytes(loaded[0])

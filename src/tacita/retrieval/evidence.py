@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tacita.retrieval import fuse, signals
 from tacita.retrieval.index import SearchIndex
+from tacita.retrieval.outside import Outside, Sought
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 from tacita.retrieval.query import Query
@@ -63,7 +64,7 @@ class Evidence(NamedTuple):
     """Every signal but the vectors'."""
     base: Floats
     """The sum of their contributions."""
-    cosines: Cosines | None
+    cosines: Cosines | Sought | None
     weight: float
     """Of the vectors."""
     slope: np.float32
@@ -110,9 +111,15 @@ def _dense(values: Floats, has: NDArray[np.bool_] | None, slope: np.float32) -> 
     return part if has is None else part * has
 
 
-def gather(index: SearchIndex, query: Query, pool: Pool, profile: Profile) -> Evidence:
-    """All signals for the messages of a pool, with the weights of a profile."""
-    cosines = signals.cosines(index, query.vector, query.model, pool, profile)
+def gather(
+    index: SearchIndex, query: Query, pool: Pool, profile: Profile, *, outside: Outside | None = None, wanted: int = 1
+) -> Evidence:
+    """All signals for the messages of a pool, with the weights of a profile.
+
+    Args:
+        outside: where the vectors are, for an index that holds none; then only the best `wanted` are certain.
+    """
+    cosines = signals.cosines(index, query.vector, query.model, pool, profile, outside=outside, wanted=wanted)
     speaker = signals.speaker(index, query.speakers, pool)
     inside = signals.inside(index, query.windows, pool)
     # The weights of signals that have nothing to say about this query would only make all scores smaller.
@@ -133,6 +140,8 @@ def gather(index: SearchIndex, query: Query, pool: Pool, profile: Profile) -> Ev
     weight = profile.dense / total
     slope = np.float32(0 if cosines is None else weight / cosines.highest(profile.dense_floor))
     first = base
+    if isinstance(cosines, Sought):
+        cosines.settle(base, slope)
     if cosines is not None:
         first = _dense(cosines.first, cosines.has, slope)
         first += base

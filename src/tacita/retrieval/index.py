@@ -88,6 +88,9 @@ class Doc:
 class SearchIndex:
     """Everything that a search of one vault reads. Rows are numbered from 0; a link is row + 1."""
 
+    space_kind: type[Space] = Space
+    """What keeps the vectors of one model."""
+
     def __init__(self) -> None:
         self.postings = Postings()
         self.names = Names()
@@ -281,7 +284,7 @@ class SearchIndex:
             if found[1].dimensions != dimensions:
                 raise ValueError(f"vectors of {model} have {found[1].dimensions} dimensions, not {dimensions}")
             return found
-        space = Space.empty(dimensions)
+        space = self.space_kind.empty(dimensions)
         if 0 in self._held:
             # The place of a model that was replaced everywhere.
             free = self._held.index(0)
@@ -298,7 +301,7 @@ class SearchIndex:
         """Some messages have their vectors elsewhere now; an empty space gives its memory back."""
         self._held[number - 1] -= count
         if not self._held[number - 1]:
-            self.spaces[number - 1] = Space.empty(self.spaces[number - 1].dimensions)
+            self.spaces[number - 1] = self.space_kind.empty(self.spaces[number - 1].dimensions)
 
     def set_vectors(self, row: int, vectors: NDArray[np.float16] | None, model: str) -> None:
         """Other vectors for a row that is there: another model's, or none."""
@@ -420,7 +423,7 @@ class SearchIndex:
         index.models = _unpacked("models", arrays)
         index.languages = set(_unpacked("languages", arrays))
         for number in range(1, len(index.models) + 1):
-            index.spaces.append(Space.from_arrays(under(f"space.{number}.", arrays)))
+            index.spaces.append(cls.space_kind.from_arrays(under(f"space.{number}.", arrays)))
             index._held.append(int(np.count_nonzero(arrays["space_of"] == number)))
         return index
 

@@ -174,6 +174,11 @@ class Codes:
         return self._codes.nbytes() + self._scales.nbytes()
 
 
+def exact_dots(query: Halves, rows: Halves) -> Floats:
+    """Dot products of one vector with many, the numbers that `Matrix.exact` gives for them."""
+    return _dots(query, rows)
+
+
 def _dots(query: NDArray[Any], rows: NDArray[Any], out: Floats | None = None) -> Floats:
     """Dot products of one vector with many; each is the same number however the rows are split."""
     products: Floats = np.empty(len(rows), np.float32) if out is None else out

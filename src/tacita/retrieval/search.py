@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tacita.retrieval import fuse
 from tacita.retrieval.evidence import Signal, gather
 from tacita.retrieval.index import SearchIndex
+from tacita.retrieval.outside import Outside, Sought
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import HYBRID, Profile
 from tacita.retrieval.query import Query, prepare
@@ -35,6 +36,8 @@ class Ranked:
     without a vector."""
     signals: tuple[tuple[Signal, ...], ...] | None
     """For each hit, if it was asked to explain itself."""
+    settled: bool = True
+    """False when the vectors are elsewhere and there were more candidates than one search opens."""
 
 
 def rank(
@@ -46,6 +49,7 @@ def rank(
     threshold: float | None = None,
     explain: bool = False,
     profile: Profile = HYBRID,
+    outside: Outside | None = None,
 ) -> Ranked:
     """The `top_k` best of the allowed messages, or all of them if there are fewer, even when nothing matches.
 
@@ -59,13 +63,14 @@ def rank(
         threshold: drop hits that score lower; None drops none.
         explain: tell what each signal said. Slower: every message is scored exactly.
         profile: the weights.
+        outside: where the vectors are, for an index that holds none.
     """
     pool = Pool.of(index.alive, index.living, allowed)
     if not pool.size:
         nothing: NDArray[np.int64] = np.zeros(0, np.int64)
         return Ranked(nothing, np.zeros(0, np.float32), 0, 0, () if explain else None)
-    evidence = gather(index, query, pool, profile)
     k = min(top_k, pool.size)
+    evidence = gather(index, query, pool, profile, outside=outside, wanted=k)
     found = evidence.contenders(k)
     scores = evidence.scores(found)
     order = fuse.best(scores, k)
@@ -79,4 +84,5 @@ def rank(
         searched=pool.size,
         without_vectors=0 if query.vector is None else pool.size - held,
         signals=evidence.explain(chosen) if explain else None,
+        settled=not isinstance(evidence.cosines, Sought) or evidence.cosines.settled,
     )

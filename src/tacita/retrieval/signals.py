@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
+from tacita.retrieval.elsewhere import Elsewhere
 from tacita.retrieval.index import LONG, USER, SearchIndex
 from tacita.retrieval.lexical import idf, score
+from tacita.retrieval.outside import Outside, Sought
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 
@@ -117,9 +119,21 @@ class Cosines(NamedTuple):
 
 
 def cosines(
-    index: SearchIndex, query: NDArray[np.float16] | None, model: str, pool: Pool, profile: Profile
-) -> Cosines | None:
-    """Likeness to the query; None if no message of the pool has a vector of the model."""
+    index: SearchIndex,
+    query: NDArray[np.float16] | None,
+    model: str,
+    pool: Pool,
+    profile: Profile,
+    *,
+    outside: Outside | None = None,
+    wanted: int = 1,
+) -> Cosines | Sought | None:
+    """Likeness to the query; None if no message of the pool has a vector of the model.
+
+    Args:
+        outside: where the vectors are, for an index that holds none.
+        wanted: how many hits; only so many are then certain.
+    """
     found = None if query is None else index.space(model)
     if query is None or found is None or found[1].dimensions != len(query):
         return None
@@ -138,6 +152,11 @@ def cosines(
         long = (index.flags[links] & LONG) != 0
         return np.where(long, np.float32(profile.long_message), np.float32(profile.short_message))
 
+    if isinstance(space, Elsewhere):
+        if outside is None:
+            raise ValueError("the vectors of this index are elsewhere, and nothing was given to get them")
+        single = pool.take(space.counts(pool.width)) == 1
+        return Sought(outside, query, pool, shares, has, count, single, wanted)
     if count <= len(space.links) // GATHER:
         if has is None:
             first = space.exact(query, pool.links(), shares)

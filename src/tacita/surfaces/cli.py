@@ -50,11 +50,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+vectors_app = typer.Typer(help="Vectors that are in an engine outside (exposed-vectors).", no_args_is_help=True)
 config_app = typer.Typer(help="Where each setting comes from.", no_args_is_help=True)
 models_app = typer.Typer(help="Embedding models on this machine.", no_args_is_help=True)
 guard_app = typer.Typer(help="What the guard finds, and what it does with it.", no_args_is_help=True)
 telemetry_app = typer.Typer(help="What would be counted and sent, if you turn it on.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(vectors_app, name="vectors")
 app.add_typer(telemetry_app, name="telemetry")
 app.add_typer(guard_app, name="guard")
 app.add_typer(models_app, name="models")
@@ -351,7 +353,7 @@ def import_file(
 
 @app.command()
 def reindex(as_json: Json = False) -> None:
-    """New vectors for items whose vectors are of another model."""
+    """New vectors for items whose vectors are of another model; a vector index outside is put right as well."""
     with opened_memory() as memory, progress_bar("embedding") as progress:
         done = memory.reindex(progress=progress)
     show(Response("reindex", {"reembedded": done}), as_json=as_json or options.json, console=console())
@@ -397,6 +399,27 @@ def doctor(as_json: Json = False) -> None:
     show(Response("doctor", facts), as_json=as_json or options.json, console=console())
     if not facts["files_private"]:
         raise typer.Exit(mapping_exit("ConfigError"))
+
+
+@vectors_app.command("status")
+def vectors_status(as_json: Json = False) -> None:
+    """Where vectors are outside, what is learned there, and how that place differs from the log."""
+    with opened_memory(embedder="none") as memory, progress_bar("comparing") as progress:
+        found = memory.vectors(progress=progress)
+    show(Response("vectors", found), as_json=as_json or options.json, console=console())
+
+
+@vectors_app.command("withdraw")
+def vectors_withdraw(
+    abandon: Annotated[bool, typer.Option(help="Only forget that it has them: it cannot be reached any more.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Remove all vectors of this home from the engine outside, and read back that they are gone."""
+    confirm("Forget which engine has vectors of this home?" if abandon else "Remove all vectors from the engine?", yes)
+    with opened_memory(embedder="none") as memory:
+        count = memory.withdraw_vectors(abandon=abandon)
+    show(Response("withdraw", {"vaults": count}), as_json=as_json or options.json, console=console())
 
 
 @config_app.command("show")

@@ -43,6 +43,8 @@ class Vaults(Generic[Index]):
         self._capacity = capacity
         self.on_open: Callable[[bytes], None] = lambda _vault_id: None
         """Told of every vault whose key was used to open it."""
+        self.on_write: Callable[[OpenVault[Index]], None] | None = None
+        """Told after something was written to a vault."""
         self._slots: OrderedDict[bytes, _Slot[Index]] = OrderedDict()
         self._lock = Lock()
         self._keeper = Keeper(keys, self._open_vaults, self._let_go)
@@ -141,6 +143,7 @@ class Vaults(Generic[Index]):
                 return None
             found = self.keys.create(tenant, subject.kind, subject.id)
         vault = OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
+        vault.on_write = self.on_write
         if found[0].lease is not None:
             self._keeper.wake()
         self.on_open(vault_id)

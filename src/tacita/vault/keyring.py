@@ -43,6 +43,8 @@ class Keys:
         self._installation = catalog.derive(b"tacita/v1/installation")
         self._known_ids: dict[tuple[str, str, str], bytes] = {}
         self._pseudonyms = catalog.derive(b"tacita/v1/pseudonym")
+        self._partitions = catalog.derive(b"tacita/v1/vector-partition")
+        self._home = self._partitions.mac(b"home")[:4]
         self.anchors = catalog.derive(b"tacita/v1/anchors")
         """Under which anchors are remembered elsewhere."""
         self.receipts = hazmat.SigningKey(catalog.derive(b"tacita/v1/receipt"))
@@ -126,6 +128,17 @@ class Keys:
                 self._known_ids.clear()
             self._known_ids[tenant, kind, subject_id] = known
         return known
+
+    def vector_partition(self, vault_id: bytes) -> bytes:
+        """What an engine outside calls a vault, 16 bytes: the first 4 are the same for all of this home.
+
+        Made from the catalog key and not from the vault's, so that what is left of an erased vault can still be named.
+        """
+        return self._home + self._partitions.mac(length_prefixed(b"vault", vault_id))[:12]
+
+    def is_partition_of_ours(self, partition: bytes) -> bool:
+        """Whether a name of a vault in an engine outside was given by this home."""
+        return partition.startswith(self._home)
 
     def stand_in_tag(self, vault_id: bytes, value: bytes) -> bytes:
         """A keyed tag of a value in one vault, which need not exist yet. Two vaults have different ones."""
