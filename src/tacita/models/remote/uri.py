@@ -78,6 +78,8 @@ class ModelUri:
 def parse(uri: str) -> ModelUri:
     """Take a URI apart. Raises ConfigError, never quoting an option's value."""
     scheme, _, rest = uri.partition(":")
+    # Without a colon all of it would be the scheme, which messages name: options are none of it.
+    scheme = scheme.partition("?")[0]
     rest, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = options.keys() - _OPTIONS
