@@ -19,7 +19,9 @@ BEAM    ?=
 TESTS  ?=
 # How many tests run side by side: a number, or `logical` for one on each core.
 JOBS   ?= logical
-PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal
+# A file for what `make test` found, as JUnit XML: `scripts/scorecard.py --report` makes the score card of it.
+REPORT ?=
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
 .PHONY: help setup setup-dev model demo test check static rules quick bench scorecard torture fuzz coverage mutate offline format \
 	sbom wheel audit-deps lock clean

@@ -1,7 +1,8 @@
 """Runs the tests behind each claim and writes docs/scorecard.md and docs/scorecard.svg from what they say.
 
-    python scripts/scorecard.py [--only WORD]
+    python scripts/scorecard.py [--only WORD | --report JUNIT.XML]
 
+With `--report` they are not run again: the file is what `make test REPORT=FILE` wrote.
 Nothing in either file is written by hand: a claim whose tests fail is shown as failed, and the exit code is 1.
 """
 
@@ -224,12 +225,17 @@ def run(tests: list[str]) -> list[Case]:
         report = Path(folder) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", "--show-capture=no", "-o", "junit_family=xunit1"]
         subprocess.run([*command, f"--junitxml={report}", *tests], cwd=ROOT, check=False)
-        cases = []
-        # Written by pytest a moment ago, in a folder of ours.
-        for case in ElementTree.parse(report).getroot().iter("testcase"):  # nosec B314  # noqa: S314
-            passed = not any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
-            recorded = {each.get("name", ""): each.get("value", "") for each in case.iter("property")}
-            cases.append((case.get("file", ""), case.get("name", ""), passed, recorded))
+        return read(report)
+
+
+def read(report: Path) -> list[Case]:
+    """What a report in pytest's `xunit1` says of each test."""
+    cases = []
+    # Written by pytest, of tests of ours.
+    for case in ElementTree.parse(report).getroot().iter("testcase"):  # nosec B314  # noqa: S314
+        passed = not any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
+        recorded = {each.get("name", ""): each.get("value", "") for each in case.iter("property")}
+        cases.append((case.get("file", ""), case.get("name", ""), passed, recorded))
     return cases
 
 
@@ -358,11 +364,11 @@ def _short(figure: str, most: int = 62) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", help="run the claims whose group or words hold this; writes nothing")
+    parser.add_argument("--report", type=Path, help="what `make test REPORT=FILE` wrote, instead of running the tests")
     given = parser.parse_args()
     claims = [claim for claim in CLAIMS if not given.only or given.only in f"{claim.group} {claim.says}"]
-    cases = run(
-        [*dict.fromkeys(test for claim in claims for test in claim.tests), *([] if given.only else [INTEGRITY])]
-    )
+    tests = [*dict.fromkeys(test for claim in claims for test in claim.tests), *([] if given.only else [INTEGRITY])]
+    cases = read(given.report) if given.report else run(tests)
     rows = [(claim, outcome(claim, cases)) for claim in claims]
     for claim, found in rows:
         print(f"{'ok  ' if found.ok else 'FAIL'} {claim.says}: {found.figure}")

@@ -97,7 +97,7 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
 def split(uri: str) -> tuple[str, str]:
     """(scheme, rest) of a URI; a bare word is a scheme."""
     scheme, _, rest = uri.partition(":")
-    return scheme, rest
+    return scheme.partition("?")[0], rest
 
 
 def lookup(role: Role, scheme: str, allowed: tuple[str, ...] = ()) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ finding is a file, with how it failed and how to see it again beside it.
 from __future__ import annotations
 
 import argparse
+import base64
 import importlib.util
 import json
 import os
@@ -47,8 +48,8 @@ class Outcome:
     """"done", or why the process ended before its time."""
 
 
-def fuzz(name: str, seconds: int, folder: Path) -> Outcome:
-    """Run one target. What it finds is kept in `folder/NAME`."""
+def fuzz(name: str, seconds: int, folder: Path, seed: int = 0) -> Outcome:
+    """Run one target. What it finds is kept in `folder/NAME`. Unless `seed` is 0, each run tries the same inputs."""
     findings = folder / name
     findings.mkdir(parents=True, exist_ok=True)
     for old in findings.iterdir():
@@ -59,11 +60,13 @@ def fuzz(name: str, seconds: int, folder: Path) -> Outcome:
         command = [
             *(sys.executable, "-W", "error", str(HERE / "child.py"), name, str(findings)),
             *(f"-max_total_time={seconds}", f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={MEGABYTES}"),
+            # Entropic scheduling goes by the clock, so with it no two runs are the same.
+            *([f"-seed={seed}", "-entropic=0"] if seed else []),
             *(f"-artifact_prefix={findings}{os.sep}", "-print_final_stats=1", "-verbosity=1", str(corpus)),
         ]
         began = time.monotonic()
         path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "TMPDIR": work, "PYTHONPATH": path}
+        environment = {**os.environ, "TMPDIR": work, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
         try:
             ran = subprocess.run(
                 command, capture_output=True, env=environment, cwd=work, timeout=seconds + _GRACE, check=False
@@ -116,6 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--target", action="append", choices=sorted(TARGETS), metavar="NAME", help="only this one")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
     parser.add_argument("--jobs", type=int, default=2, help="targets at a time (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="not 0: the same inputs at each run (default: others)")
     parser.add_argument("--json", action="store_true", help="JSON lines instead of a table")
     parser.add_argument("--findings", type=Path, default=ROOT / "build" / "fuzz", help="folder (default: build/fuzz)")
     parser.add_argument("--list", action="store_true", help="show the targets and what each promises")
@@ -132,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = chosen.target or list(TARGETS)
     outcomes = []
     with ThreadPoolExecutor(chosen.jobs) as pool, (findings / "results.jsonl").open("w") as kept:
-        running = [pool.submit(fuzz, name, chosen.seconds, findings) for name in names]
+        running = [pool.submit(fuzz, name, chosen.seconds, findings, chosen.seed) for name in names]
         for number, future in enumerate(as_completed(running), 1):
             outcome = future.result()
             outcomes.append(outcome)
@@ -142,6 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     bad = [outcome for outcome in outcomes if failed(outcome)]
     for outcome in bad:
         print(f"{outcome.target}: {outcome.ended}; {', '.join(outcome.crashes) or findings}", file=sys.stderr)
+        for crash in map(Path, outcome.crashes):
+            # A log of CI is all that may be left of a run: it has to hold what is needed to see it again.
+            print(crash.with_suffix(".txt").read_text()[-2_000:], file=sys.stderr)
+            print(f"base64: {base64.b64encode(crash.read_bytes()).decode()}", file=sys.stderr)
     return 1 if bad else 0
 
 

@@ -89,6 +89,8 @@ def model_uri(data: bytes) -> None:
     require(found.url.startswith(("https://", "http://")), "a model is asked over HTTP")
     require(found.url.startswith("https://") or found.options.get("insecure") == "yes" or _near(found), "TLS")
     require(bool(found.host and found.name), "a model has a host and a name")
+    vendor = {"bedrock": ".amazonaws.com", "vertex": "aiplatform.googleapis.com"}.get(found.scheme, "")
+    require("@https://" in text or "@http://" in text or found.host.endswith(vendor), "the vendor's host")
     for option in ("timeout", "attempts", "concurrency", "dimensions"):
         attempt(lambda option=option: found.number(option, 1, 1, 600), ConfigError, quotes_marker=quotes)  # type: ignore[misc]
 

@@ -6,6 +6,7 @@ Nothing else decides where words go: the vendors' own environment variables are 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,8 @@ DEFAULT_URLS: Final[Mapping[str, str]] = {
     "vllm": "http://127.0.0.1:8000/v1",
     "lmstudio": "http://127.0.0.1:1234/v1",
 }
+_PLACE: Final = re.compile("[a-z0-9-]*")
+"""A region becomes part of a host name: nothing in it may lead to another one."""
 _LOCAL: Final = frozenset({"ollama", "vllm", "lmstudio", "rerank"})
 """These need no key."""
 
@@ -78,6 +81,8 @@ class ModelUri:
 def parse(uri: str) -> ModelUri:
     """Take a URI apart. Raises ConfigError, never quoting an option's value."""
     scheme, _, rest = uri.partition(":")
+    # Without a colon all of it would be the scheme, which messages name: options are none of it.
+    scheme = scheme.partition("?")[0]
     rest, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = options.keys() - _OPTIONS
@@ -85,6 +90,11 @@ def parse(uri: str) -> ModelUri:
         raise ConfigError(f"model {scheme}: unknown options ({len(unknown)}); known are {', '.join(sorted(_OPTIONS))}")
     for option in ("key", "secret", "token", "credentials"):
         _check_reference(scheme, option, options.get(option))
+    for option in ("region", "location"):
+        if not _PLACE.fullmatch(options.get(option, "")):
+            raise ConfigError(f"model {scheme}: {option} is a name of lower-case letters, digits and hyphens")
+    if options.get("insecure", "no") not in ("yes", "no"):
+        raise ConfigError(f"model {scheme}: insecure is yes or no")
     # A model's name may hold "@" (Vertex versions); a URL begins after the last one that is followed by a scheme.
     at = max(rest.rfind("@https://"), rest.rfind("@http://"))
     model, url = (rest, "") if at < 0 else (rest[:at], rest[at + 1 :])
@@ -128,9 +138,11 @@ def _check_url(scheme: str, url: str, *, insecure: bool) -> None:
         _ = parts.port
     except ValueError:
         raise ConfigError(f"model {scheme}: its address cannot be read") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # `urlsplit` leaves out line breaks and tabs, so it would show another host than the one that is asked.
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise ConfigError(f"model {scheme}: its address is https://HOST/...")
-    if parts.username or parts.password:
+    # An "@" with nothing before it, too: where it leads is then read in more than one way.
+    if "@" in parts.netloc:
         raise ConfigError(f"model {scheme}: no credentials in its address; write key=env:NAME")
     if parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname):
         raise ConfigError(
