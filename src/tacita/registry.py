@@ -12,6 +12,7 @@ from tacita.errors import ConfigError
 Role = Literal[
     "stores",
     "rings",
+    "store_hosts",
     "keys",
     "key_uris",
     "embedders",
@@ -35,6 +36,9 @@ REMOTE_EMBEDDERS = frozenset(_REMOTE) - {"anthropic", "groq"}
 
 _REDIS = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+unix")
 
+STORES_ELSEWHERE = frozenset({*_POSTGRES, "dynamodb", *_REDIS})
+"""Schemes of logs and key rings that a server keeps."""
+
 _BUILT_IN: dict[Role, dict[str, str]] = {
     "stores": {
         "sqlite": "tacita.stores.sqlite:SqliteLogStore",
@@ -49,6 +53,11 @@ _BUILT_IN: dict[Role, dict[str, str]] = {
         **dict.fromkeys(_POSTGRES, "tacita.stores.postgres_open:open_ring"),
         "dynamodb": "tacita.stores.dynamodb_ring:DynamoKeyRing",
         **dict.fromkeys(_REDIS, "tacita.stores.redis_ring:RedisKeyRing"),
+    },
+    "store_hosts": {
+        **dict.fromkeys(_POSTGRES, "tacita.stores.postgres_open:hosts"),
+        "dynamodb": "tacita.stores._dynamo_uri:hosts",
+        **dict.fromkeys(_REDIS, "tacita.stores._redis_uri:hosts"),
     },
     "keys": {
         "file": "tacita.keys.file:open_file",

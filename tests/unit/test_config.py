@@ -214,3 +214,34 @@ def test_egress_names_every_host_and_contacts_none(tmp_path: Path) -> None:
         "posthog.example.org",
     ]
     assert egress(Settings.load(home=tmp_path)) == []
+
+
+def test_egress_names_where_log_and_key_ring_are_kept(tmp_path: Path) -> None:
+    for store, ring, hosts in (
+        (
+            "postgres://a@db1:6000,db2/x?password=env:NOT_SET",
+            "postgres://a@/x?host=/run/postgresql",
+            [("store", "db1:6000"), ("store", "db2:5432")],
+        ),
+        (
+            "rediss+cluster://r1:7000,r2?password=env:NOT_SET",
+            "redis+unix:///run/redis.sock",
+            [("store", "r1:7000"), ("store", "r2:6379")],
+        ),
+        (
+            "dynamodb:tacita?region=eu-central-1&key=env:NOT_SET&secret=env:NOT_SET",
+            "dynamodb:tacita?region=eu-west-1@https://vpce.example.org&credentials=default",
+            [
+                ("store", "dynamodb.eu-central-1.amazonaws.com"),
+                ("ring", "vpce.example.org"),
+                ("ring", "where the machine's own credentials come from"),
+            ],
+        ),
+        ("somebodys:store", "sqlite:ring.db", [("store", "wherever this plug-in goes")]),
+    ):
+        found = egress(Settings.load(home=tmp_path, config={"store": store, "ring": ring}))
+        assert [(entry["role"], entry["host"]) for entry in found] == hosts
+        for entry in found:
+            assert entry["data"] == "credentials only" or entry["policy"] == "ciphertext only"
+    with pytest.raises(ConfigError, match="TLS"):
+        egress(Settings.load(home=tmp_path, config={"store": "redis://elsewhere"}))

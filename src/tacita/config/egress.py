@@ -62,8 +62,10 @@ def manifest(
     if settings.anchors is not None and registry.split(settings.anchors)[0] in ("https", "http"):
         host = parts_of("anchors", settings.anchors).netloc
         entries.append(_entry("anchors", "https", host, "keyed pseudonyms of vaults, numbers", "no content, no ids"))
+    entries += _stores(settings)
     roots = [("the home", settings.keys or _home.recorded_keys(settings.home))]
-    roots += [(f"tenant {name}", each.keys) for name, each in sorted(settings.tenants.items())]
+    tenants = sorted(settings.tenants.items())
+    roots += [(f"tenant {name}", uri) for name, each in tenants for uri in (each.keys, *each.previous)]
     for whose, uri in roots:
         if uri is not None and (scheme := registry.split(uri)[0]) in registry.KEYS_ELSEWHERE:
             data = f"vault keys of {whose}, names of tenants, keyed ids of vaults"
@@ -72,6 +74,24 @@ def manifest(
     if settings.telemetry.enabled and settings.telemetry.kind == "posthog" and settings.telemetry.endpoint:
         host = parts_of("telemetry.endpoint", settings.telemetry.endpoint).netloc
         entries.append(_entry("telemetry", "posthog", host, "counts of operations", "no content, no ids"))
+    return entries
+
+
+def _stores(settings: Settings) -> list[dict[str, Any]]:
+    """What goes to servers that keep the log or the key ring."""
+    entries = []
+    for role, uri, what in (
+        ("store", settings.store, "sealed events under keyed names; their number, order, padded sizes and times"),
+        ("ring", settings.ring, "wrapped vault keys, sealed labels, anchors"),
+    ):
+        scheme = registry.split(uri or "")[0]
+        if scheme in registry.STORES_ELSEWHERE:
+            hosts = registry.lookup("store_hosts", scheme)(uri)
+        elif scheme in ("", "sqlite", "memory"):
+            hosts = ()
+        else:
+            hosts = ("wherever this plug-in goes",)
+        entries += [_entry(role, scheme, host, what, "ciphertext only") for host in hosts]
     return entries
 
 
@@ -85,7 +105,10 @@ def vector_manifest(index: VectorIndex) -> list[dict[str, Any]]:
 
 
 def _entry(role: str, name: str, host: str, data: str, policy: str) -> dict[str, Any]:
-    credentials = host in ("oauth2.googleapis.com", "metadata.google.internal")
+    credentials = host in (
+        *("oauth2.googleapis.com", "metadata.google.internal", "login.microsoftonline.com"),
+        "where the machine's own credentials come from",
+    )
     return {
         "role": role,
         "name": name,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tacita import __version__, _home, registry
 from tacita._process import leave_no_core_file
 from tacita.config.egress import manifest, vector_manifest
@@ -149,8 +151,10 @@ def build(
             "rings", settings, ring or settings.ring, settings.keys_folder.resolve() / "ring.db", owned
         )
         opened_store = build_store("stores", settings, chosen_store, settings.data / "log.db", owned)
+        # What was given in their place is what is described, too.
+        named = {name: uri for name, uri in (("store", store), ("ring", ring)) if isinstance(uri, str)}
         parts = Parts(
-            settings,
+            msgspec.structs.replace(settings, **named),
             opened_store,
             opened_ring,
             provider,

@@ -67,6 +67,13 @@ def parse(uri: str) -> DynamoUri:
     )
 
 
+def hosts(uri: str) -> tuple[str, ...]:
+    """Whom it contacts, as `egress` shows it. Raises ConfigError."""
+    parsed = parse(uri)
+    others = ("where the machine's own credentials come from",) if parsed.default_credentials else ()
+    return (urlsplit(parsed.url).netloc, *others)
+
+
 def _check_credentials(options: Mapping[str, str]) -> None:
     named = options.keys() & {"key", "secret", "token"}
     if options.get("credentials", "default") != "default":

@@ -55,6 +55,13 @@ class Address:
         return f"postgres {where}/{self.parameters['dbname']} schema {self.schema}"
 
 
+def hosts(uri: str) -> tuple[str, ...]:
+    """Whom it contacts, as `egress` shows it: nobody over a Unix socket. Raises ConfigError."""
+    found = parse(uri, schema="tacita").parameters
+    pairs = zip(found["host"].split(","), found["port"].split(","), strict=True)
+    return tuple(f"{host}:{port}" for host, port in pairs if not host.startswith("/"))
+
+
 def parse(uri: str, *, schema: str) -> Address:
     """Take a URI apart; `schema` is where our tables are unless it says so. Raises ConfigError, never quoting a value."""
     scheme, _, rest = uri.partition("://")

@@ -98,6 +98,11 @@ def parse(uri: str) -> RedisUri:
     )
 
 
+def hosts(uri: str) -> tuple[str, ...]:
+    """Whom it contacts, as `egress` shows it: nobody over a Unix socket. Raises ConfigError."""
+    return tuple(f"{host}:{port}" for host, port in parse(uri).hosts)
+
+
 def _host(text: str) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
     port = int(found[3] or _PORT) if found else 0

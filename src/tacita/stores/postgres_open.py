@@ -26,6 +26,12 @@ def open_ring(uri: str, secrets: Callable[[str], Secret]) -> PostgresKeyRing:
     return opened
 
 
+def hosts(uri: str) -> tuple[str, ...]:
+    """Whom a URI makes us contact; contacts nobody. Raises ConfigError."""
+    found: tuple[str, ...] = _module("_postgres_uri").hosts(uri)
+    return found
+
+
 def _module(name: str) -> Any:
     try:
         return import_module(f"tacita.stores.{name}")
