@@ -510,11 +510,14 @@ class RestoreReport(Value, frozen=True, kw_only=True):
     """What putting an older copy of the data back came to."""
 
     vaults: int
-    """Vaults of the copy that open."""
+    """Vaults of the copy for which there is a key."""
     rolled_back: int
     """Vaults that went back in time, the audit log among them, because the operator accepted it."""
     erased: int
     """Vaults of the copy whose subjects were erased since: they stay erased, their rows were dropped."""
+    unchecked: int = 0
+    """Vaults that were not compared with the ring, because their tenants' root keys were out of reach and the operator
+    accepted it."""
 
 
 class Restrictions(Value, frozen=True, kw_only=True):

@@ -26,17 +26,22 @@ _RECORD = "home.json"
 log = logging.getLogger("tacita.restore")
 
 
-def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = False) -> RestoreReport:
+def restore_data(
+    settings: Settings, copy: Path, *, accept_rollback: bool = False, accept_unchecked: bool = False
+) -> RestoreReport:
     """Put a copy of `data/log.db` in the place of what is there, after opening everything in it.
 
     Subjects who were erased since stay erased. Vaults that changed since would go back in time, which is refused unless
-    it is accepted: what was said since is lost then, and what was deleted since comes back.
+    it is accepted: what was said since is lost then, and what was deleted since comes back. Vaults of a tenant whose own
+    root key is out of reach cannot be opened, which is refused unless it is accepted, too: one of them that goes back in time
+    is then refused as rolled back when it is next opened.
 
     Raises:
         InvalidInput: there is no such file.
         Conflict: vaults would go back in time. Nothing was changed.
         Tampered: something in the copy is not genuine. Nothing was changed.
-        KeyUnavailable: the home has no key ring; restore that first.
+        KeyUnavailable: the home has no key ring; restore that first. Or tenants' root keys are out of reach, whom it names.
+            Nothing was changed.
         StoreError: the file is no log of Tacita, or cannot be written.
     """
     elsewhere = settings.store is not None and registry.split(settings.store)[0] not in ("sqlite", "memory")
@@ -52,7 +57,7 @@ def restore_data(settings: Settings, copy: Path, *, accept_rollback: bool = Fals
     candidate = settings.data / f".restore-{os.getpid()}.db"
     try:
         _copy(copy, candidate)
-        report = _adopt(settings, candidate, accept_rollback=accept_rollback)
+        report = _adopt(settings, candidate, accept_rollback=accept_rollback, accept_unchecked=accept_unchecked)
         if elsewhere:
             _follow(settings, candidate)
             return _recorded(settings, report)
@@ -87,13 +92,21 @@ def restore_keys(settings: Settings, folder: Path) -> None:
     _sync(settings.home)
 
 
-def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool) -> RestoreReport:
+def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool, accept_unchecked: bool) -> RestoreReport:
     """Check a copy against the ring, and move the anchors of what goes back in time."""
     parts = build(settings, store=f"sqlite:{candidate}", embedder="none")
     try:
         keys = Keys(parts.ring, parts.keys)
+        missing = rollback.out_of_reach(keys)
+        unchecked = sum(missing.values())
+        if missing and not accept_unchecked:
+            tenants = ", ".join(sorted({tenant for tenant, _ in missing}))
+            raise KeyUnavailable(
+                f"{unchecked} vaults cannot be checked, because root keys of these tenants are out of reach: {tenants}; "
+                "go on without with --accept-unchecked"
+            )
         erased = rollback.drop_erased(parts.store, keys)
-        old = rollback.departures(parts.store, keys)
+        old = rollback.departures(parts.store, keys, missing)
         if old and not accept_rollback:
             raise Conflict(
                 f"{len(old)} vaults changed since this copy was made and would go back in time; "
@@ -103,7 +116,7 @@ def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool) -> Res
         for departure in old:
             rollback.accept(keys, departure)
         vaults = sum(1 for head in parts.store.vaults() if keys.ring.get(head.vault_id) is not None)
-        return RestoreReport(vaults=vaults, rolled_back=len(old), erased=erased)
+        return RestoreReport(vaults=vaults, rolled_back=len(old), erased=erased, unchecked=unchecked)
     finally:
         parts.close()
 
@@ -132,6 +145,8 @@ def _recorded(settings: Settings, report: RestoreReport) -> RestoreReport:
         keys = Keys(parts.ring, parts.keys)
         audit = AuditLog(parts.store, keys, settings.tenant, system_clock)
         audit.record("local", "restore", "rolled back" if report.rolled_back else "ok", items=report.rolled_back)
+        if report.unchecked:
+            audit.record("local", "restore", "unchecked", items=report.unchecked)
         audit.close()
         if parts.anchors is not None:
             # What was accepted is accepted there as well.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from tacita.errors import KeyUnavailable
 from tacita.hazmat import equal
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor
@@ -21,14 +24,39 @@ class Departure:
     """Where the store's genuine history of it ends."""
 
 
-def departures(store: LogStore, keys: Keys) -> list[Departure]:
-    """Vaults of the ring that the store does not continue. Opens every event on the way.
+RootKey = tuple[str, str]
+"""A tenant, and the id of a root key of its own."""
 
-    Raises Tampered when something in the store is not genuine.
+
+def out_of_reach(keys: Keys) -> Counter[RootKey]:
+    """Tenants' own root keys that are revoked or do not answer, and how many vaults are under each. Asks once for each."""
+    missing: Counter[RootKey] = Counter()
+    answered: set[RootKey] = set()
+    for entry in keys.ring.entries():
+        root = (keys.whose(entry)[0], entry.provider)
+        if root in answered or not keys.is_tenants(entry):
+            continue
+        if root not in missing:
+            try:
+                keys.find(root[0], entry.vault_id)
+                answered.add(root)
+                continue
+            except KeyUnavailable:
+                missing[root] = 0
+        missing[root] += 1
+    return missing
+
+
+def departures(store: LogStore, keys: Keys, besides: Collection[RootKey] = ()) -> list[Departure]:
+    """Vaults of the ring that the store does not continue. Opens every event on the way, but of vaults under `besides`.
+
+    Raises Tampered when something in the store is not genuine, KeyUnavailable when a key cannot be asked for.
     """
     found = []
     for entry in keys.ring.entries():
         tenant, _, _ = keys.whose(entry)
+        if (tenant, entry.provider) in besides and keys.is_tenants(entry):
+            continue
         opened = rekey.find(store, keys, tenant, entry.vault_id)
         if opened is None:
             continue  # erased meanwhile

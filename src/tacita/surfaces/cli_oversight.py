@@ -376,6 +376,9 @@ def restore_data(
     accept_rollback: Annotated[
         bool, typer.Option("--accept-rollback", help="Lose what came since, and bring back what was deleted since.")
     ] = False,
+    accept_unchecked: Annotated[
+        bool, typer.Option("--accept-unchecked", help="Go on without tenants whose root key is out of reach.")
+    ] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -383,7 +386,7 @@ def restore_data(
     from tacita.restoring import restore_data as restore
 
     confirm("Replace the data of this home by this copy?", yes)
-    report = restore(settings(), file, accept_rollback=accept_rollback)
+    report = restore(settings(), file, accept_rollback=accept_rollback, accept_unchecked=accept_unchecked)
     show(Response("restore", report.to_dict()), as_json=as_json or options.json, console=console())
 
 

@@ -12,8 +12,9 @@ from tests.unit.keys.services.aws import AwsKmsServer
 from tests.unit.keys.services.opened import VARIABLES, make, uri
 from tests.unit.keys.services.transit import TransitServer
 
-from tacita import ConfigError, KeyUnavailable, Memory
+from tacita import ConfigError, KeyUnavailable, Memory, Tampered
 from tacita.config import Settings, build, egress
+from tacita.restoring import restore_data
 from tacita.rotating import rotate
 
 
@@ -270,3 +271,40 @@ def test_a_tenants_key_that_is_out_of_reach_does_not_keep_the_home_shut(home: Pa
             memory.add("hers", user_id="ana")
         assert caught.value.retryable
         assert memory.get_all(user_id="ana").total == 0
+
+
+def test_a_copy_is_put_back_without_a_tenants_key_only_when_that_is_accepted(
+    home: Path, tmp_path: Path, transit: TransitServer
+) -> None:
+    tenants = {"acme": {"keys": uri(transit, "one")}, "bolt": {"keys": uri(transit, "two")}}
+    acme, bolt = (settings(home, tenant, tenants=tenants) for tenant in ("acme", "bolt"))
+    first, second = tmp_path / "first.db", tmp_path / "second.db"
+    with Memory(settings=bolt) as memory:
+        memory.add("his", user_id="bob")
+    with Memory(settings=acme) as memory:
+        memory.add("hers", user_id="ana")
+        memory.add("theirs", user_id="eva")
+        memory.backup(first)
+        memory.add("later", user_id="ana")
+    present = (home / "data" / "log.db").read_bytes()
+    make(transit, "one").state = "deleted"
+    with pytest.raises(KeyUnavailable, match=r"2 vaults .* acme; .*--accept-unchecked"):
+        restore_data(acme, first, accept_rollback=True)
+    assert (home / "data" / "log.db").read_bytes() == present, "nothing was changed"
+    report = restore_data(acme, first, accept_rollback=True, accept_unchecked=True)
+    assert report.unchecked == 2
+    make(transit, "one").state = "enabled"
+    with Memory(settings=bolt) as memory:
+        assert memory.get_all(user_id="bob").total == 1
+    with Memory(settings=acme) as memory:
+        assert memory.get_all(user_id="eva").total == 1
+        with pytest.raises(Tampered):
+            memory.get_all(user_id="ana")
+        trail = [(each["operation"], each["outcome"], each["items"]) for each in memory.audit()]
+        assert ("restore", "unchecked", 2) in trail
+        memory.backup(second)
+    report = restore_data(acme, second, accept_rollback=True)
+    assert (report.rolled_back, report.unchecked) == (1, 0)
+    with Memory(settings=acme) as memory:
+        assert [item.text for item in memory.get_all(user_id="ana")] == ["hers"]
+        assert memory.verify().ok
