@@ -104,9 +104,11 @@ class KeyRing(ABC):
 
     @abstractmethod
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
-        """Put the second entry of each pair in the place of the first, durably and in one transaction; how many.
+        """Put the second entry of each pair in the place of the first, durably; how many.
 
         Only wrapped key and provider change. A pair whose first entry is no longer what is kept is left as it is.
+        Each pair is a transaction, or several are one: if it is cut short, some pairs are done and the others as they were,
+        and both open.
         """
 
     @abstractmethod
