@@ -26,6 +26,12 @@ class Faults:
     fail: Callable[[], BaseException] = Crashed
     seen: list[str] = field(default_factory=list)
     dead: bool = False
+    step: int = 1
+    """Which requests fail in turn: each one, or every second, third, ..., beginning with the first."""
+
+    def turns(self) -> range:
+        """The requests that are to fail, one after another; more than any operation has."""
+        return range(1, 100, self.step)
 
     def arm(self, at: int, *, after: bool, fail: Callable[[], BaseException] = Crashed) -> None:
         self.at, self.after, self.fail, self.dead = at, after, fail, False

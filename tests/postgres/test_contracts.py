@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tacita.testing.ring_contract import KeyRingContract
 
 
 class TestPostgresLogStore(LogStoreContract):
+    many = int(os.environ.get("TACITA_VAULTS", "5100"))  # test_memory.py holds 50,000 at each change
     server: Any
 
     @pytest.fixture(autouse=True)

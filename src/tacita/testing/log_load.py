@@ -33,6 +33,9 @@ def events(first: int, count: int) -> list[SealedEvent]:
 class LogStoreUnderLoad:
     """Opens the store, and keeps it busy."""
 
+    many = 50_000
+    """Vaults that it has to hold and list in order. Override it where that takes too long to do at every change."""
+
     def make(self, folder: Path) -> LogStore:
         """Open the store that lives in `folder`; called again for the same folder to open it anew."""
         raise NotImplementedError
@@ -154,8 +157,8 @@ class LogStoreUnderLoad:
         assert "777777" not in repr(store) + repr(list(store.read(A)))
 
     @pytest.mark.slow
-    def test_thousands_of_vaults_are_listed_in_order(self, store: LogStore) -> None:
-        ids = sorted(sha256(number.to_bytes(4)) for number in range(5_100))
+    def test_many_vaults_are_listed_in_order(self, store: LogStore) -> None:
+        ids = sorted(sha256(number.to_bytes(4)) for number in range(self.many))
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda vault_id: store.append(vault_id, 0, [event(1)], epoch=E), ids))
         listed = store.vaults()

@@ -23,6 +23,9 @@ def entry(vault_id: bytes, wrapped: bytes = b"wrapped key") -> RingEntry:
 class KeyRingUnderLoad:
     """Opens the ring, and keeps it busy."""
 
+    many = 2_100
+    """Keys that it has to hold and list in order."""
+
     def make(self, folder: Path) -> KeyRing:
         """Open the ring that lives in `folder`; called again for the same folder to open it anew."""
         raise NotImplementedError
@@ -80,7 +83,7 @@ class KeyRingUnderLoad:
 
     @pytest.mark.slow
     def test_thousands_of_keys_are_listed_in_order(self, ring: KeyRing) -> None:
-        ids = [number.to_bytes(32) for number in range(1, 2_101)]
+        ids = [number.to_bytes(32) for number in range(1, self.many + 1)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda vault_id: ring.create(entry(vault_id)), ids))
         assert [each.vault_id for each in ring.entries()] == ids
