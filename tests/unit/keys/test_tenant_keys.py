@@ -200,6 +200,60 @@ def test_in_the_background_a_no_counts_at_once(vaults: Vaults[SearchIndex], acme
         vaults.find("acme", ANA)
 
 
+def test_in_the_background_a_vault_that_another_process_erased_is_let_go(
+    vaults: Vaults[SearchIndex], acme: Switched, clock: Clock
+) -> None:
+    write(vaults, "acme")
+    before = acme.asked
+    vaults.keys.ring.shred(vaults.keys.vault_id("acme", ANA.kind, ANA.id))
+    clock.now += 151
+    vaults._keeper.look()
+    assert acme.asked == before, "there is no key to ask about"
+    assert vaults.open_bytes()[0] == 0
+
+
+def test_a_vault_that_is_in_use_is_not_taken_from_under_its_user(
+    vaults: Vaults[SearchIndex], acme: Switched, clock: Clock
+) -> None:
+    write(vaults, "acme")
+    acme.revoked = True
+    slot = vaults._slots[vaults.keys.vault_id("acme", ANA.kind, ANA.id)]
+    with slot.lock:
+        clock.now += 151
+        vaults._keeper.look()
+        assert slot.vault is not None
+    with pytest.raises(KeyUnavailable):
+        vaults.find("acme", ANA)
+    assert vaults.open_bytes()[0] == 0
+
+
+def test_a_vault_that_was_opened_anew_meanwhile_stays(vaults: Vaults[SearchIndex]) -> None:
+    looked_at = vaults.get("acme", ANA)
+    vaults.forget_open(looked_at.keys.vault_id)
+    anew = vaults.get("acme", ANA)
+    vaults._let_go(looked_at)
+    assert vaults.get("acme", ANA) is anew
+
+
+def test_a_vault_that_came_to_the_homes_key_is_not_asked_about_any_more(
+    vaults: Vaults[SearchIndex], acme: Switched, tenancy: Tenancy, clock: Clock
+) -> None:
+    write(vaults, "acme")
+    (entry,) = vaults.keys.ring.entries()
+    assert vaults.keys.ring.rewrap([(entry, vaults.keys.rewrapped(entry, tenancy))]) == 1
+    clock.now += 301
+    write(vaults, "acme")
+    acme.revoked = True
+    clock.now += 100_000
+    write(vaults, "acme")
+
+
+def test_the_homes_key_is_renewed_as_if_there_were_no_tenants(tenancy: Tenancy) -> None:
+    key, context = SecretKey.generate(), KeyContext("other", bytes(32), 1)
+    renewed = tenancy.renewed(tenancy.wrap(key, context), context)
+    assert tenancy.unwrap(renewed, context).equals(key)
+
+
 def test_one_that_is_down_is_asked_once_a_round(vaults: Vaults[SearchIndex], acme: Switched, clock: Clock) -> None:
     for name in ("a", "b", "c"):
         vaults.get("acme", Subject(kind="user", id=name))

@@ -158,6 +158,15 @@ def test_erased_meanwhile_there_is_nothing_left_to_seal() -> None:
     assert place.ring.shredded(place.vault_id())
 
 
+def test_a_key_that_is_destroyed_while_the_log_is_read_gets_no_successor() -> None:
+    store = Meanwhile()
+    place = Place(store=store)
+    place.write(added(1))
+    store.before_read.append(lambda: not place.ring.shred(place.vault_id()))
+    assert not anew(place)
+    assert place.ring.successor(place.vault_id()) is None
+
+
 def test_whoever_keeps_losing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rekey, "_ATTEMPTS", 3)
     store = Meanwhile()
