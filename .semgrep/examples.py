@@ -208,6 +208,13 @@ def files(path, flags):
     handle = os.open(path, os.O_RDONLY)
     # ruleid: file-write
     os.fdopen(handle, "wb")
+    # ruleid: file-write
+    with new_file(path) as file:
+        file.write(b"words")
+    # ruleid: file-write
+    create_file(path, b"words")
+    # ruleid: file-write
+    replace_file(path, b"words")
     # ruleid: file-mode
     path.mkdir(parents=True)
     # ok: file-mode

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tacita.durable import replace_file, sync_folder
 from tacita.errors import ConfigError, KeyProviderError, KeyUnavailable
 from tacita.hazmat import random_bytes
 from tacita.keys import file as key_file
@@ -48,7 +49,7 @@ def prepare(home: Path) -> None:
         if not folder.exists() and not folder.is_symlink():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
-            _sync(folder.parent)
+            sync_folder(folder.parent)
         status = os.lstat(folder)
         # The keys folder may well be a mount or a link to another disk: moving it there is what the docs advise.
         if folder.name != "keys" and not stat.S_ISDIR(status.st_mode):
@@ -140,8 +141,6 @@ def _make_root(home: Path) -> str:
         except KeyProviderError as error:
             log.warning("tacita: the OS keyring does not work (%s)", error)
     path = home / "keys" / "root.key"
-    # The caller knows that there is neither data nor a record, so nothing was ever sealed under what is not there.
-    key_file.remove_unwritten(path)
     if not path.exists():
         key_file.create(path)
     log.warning(
@@ -178,23 +177,8 @@ def _read(home: Path) -> _Record | None:
 
 
 def _write(home: Path, record: _Record) -> None:
-    temporary = home / f"{_RECORD}.{random_bytes(4).hex()}"
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, home / _RECORD)
-    # Else a power failure may keep the data and take the record of its key.
-    _sync(home)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    # Durably, or a power failure may keep the data and take the record of their key.
+    replace_file(home / _RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
 
 def copy_record(home: Path, folder: Path) -> None:

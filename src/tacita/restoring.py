@@ -14,6 +14,7 @@ from pathlib import Path
 from tacita import _home, registry
 from tacita.access.audit import AuditLog
 from tacita.config import Settings, build
+from tacita.durable import new_file, sync_folder
 from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable, TacitaError
 from tacita.flows import rollback
 from tacita.flows.engine import system_clock
@@ -65,7 +66,7 @@ def restore_data(
         for suffix in ("-wal", "-shm"):
             live.with_name(live.name + suffix).unlink(missing_ok=True)
         os.replace(candidate, live)
-        _sync(settings.data)
+        sync_folder(settings.data)
     finally:
         for path in (candidate, *(candidate.with_name(candidate.name + suffix) for suffix in ("-wal", "-shm"))):
             path.unlink(missing_ok=True)
@@ -88,8 +89,6 @@ def restore_keys(settings: Settings, folder: Path) -> None:
     _home.prepare(settings.home)
     for source, target in wanted.items():
         _copy(source, target)
-    _sync(settings.keys_folder)
-    _sync(settings.home)
 
 
 def _adopt(settings: Settings, candidate: Path, *, accept_rollback: bool, accept_unchecked: bool) -> RestoreReport:
@@ -157,16 +156,5 @@ def _recorded(settings: Settings, report: RestoreReport) -> RestoreReport:
 
 
 def _copy(source: Path, target: Path) -> None:
-    handle = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
-    with os.fdopen(handle, "wb") as written, source.open("rb") as read:
+    with new_file(target) as written, source.open("rb") as read:
         shutil.copyfileobj(read, written, 1 << 20)
-        written.flush()
-        os.fsync(written.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,7 +6,6 @@ beginning, to its number and to whether it is the last one, so that none can be 
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from tacita import hazmat
 from tacita.access.principal import Permission, Principal
+from tacita.durable import new_file
 from tacita.errors import Conflict, InvalidInput, StoreError, Tampered, WrongKey
 from tacita.flows.engine import INDEX, Engine, State, moment, subject_of
 from tacita.hazmat import SecretKey
@@ -90,19 +90,16 @@ def write(engine: Engine, principal: Principal, scope: Scope, path: Path, passph
     first = msgspec.msgpack.encode(_First(subject.kind, subject.id, engine.clock(), len(events)))
     bodies = [first, *map(msgspec.msgpack.encode, _batches(events))]
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
+        with new_file(path) as file:
+            file.write(head)
+            for number, body in enumerate(bodies):
+                context = _context(head, number, last=number == len(bodies) - 1)
+                sealed = hazmat.committed_seal(key, context, body)
+                file.write(_LENGTH.pack(len(sealed)) + sealed)
     except FileExistsError:
         raise InvalidInput(f"{path} is there already; an archive never overwrites a file") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(head)
-        for number, body in enumerate(bodies):
-            context = _context(head, number, last=number == len(bodies) - 1)
-            sealed = hazmat.committed_seal(key, context, body)
-            file.write(_LENGTH.pack(len(sealed)) + sealed)
-        file.flush()
-        os.fsync(file.fileno())
     engine.read_entry(principal, "export_archive", vault, len(events))
     return ArchiveReport(subject=subject, events=len(events), at=moment(engine.clock()))
 

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from tacita.durable import create_file
 from tacita.errors import ConfigError, KeyUnavailable
 from tacita.hazmat import SecretKey
 from tacita.keys._local import LocalProvider, decode_root, encode_root
@@ -17,36 +18,9 @@ def create(path: Path) -> None:
     """Write a new root key, 0600, durable before this returns. Raises ConfigError if anything is there already."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        create_file(path, f"{_MARK}{encode_root(SecretKey.generate())}\n".encode())
     except FileExistsError:
         raise ConfigError(f"{path} exists already; a root key is never overwritten") from None
-    with os.fdopen(handle, "w") as file:
-        file.write(_MARK + encode_root(SecretKey.generate()) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def remove_unwritten(path: Path) -> None:
-    """Remove a key file that holds nothing, or zeros only: what a power failure leaves of one that was being made.
-
-    Only for who knows that nobody makes it at this moment.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return  # none, or none of ours: opening it says what is wrong
-    try:
-        plain = stat.S_ISREG(os.fstat(handle).st_mode)
-        unwritten = plain and not os.read(handle, 256).strip(b"\0")
-    finally:
-        os.close(handle)
-    if unwritten:
-        path.unlink()
 
 
 def open_file(path: Path) -> LocalProvider:

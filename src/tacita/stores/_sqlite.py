@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
+from tacita.durable import sync, sync_folder
 from tacita.errors import InvalidInput, StoreError
-from tacita.stores._files import private_file, private_folder, sync, sync_folder
+from tacita.stores._files import private_file, private_folder
 from tacita.stores._layout import FAILURES, Layout, check, create, failed, mapped
 
 WAIT_SECONDS = 30.0

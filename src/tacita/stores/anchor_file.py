@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from tacita.durable import replace_file
 from tacita.errors import StoreError
-from tacita.hazmat import random_bytes
 from tacita.ports.keys import AnchorPlace
 
 
@@ -26,19 +25,7 @@ class FilePlace(AnchorPlace):
             raise StoreError(f"{self._path} cannot be read: {error.strerror}") from None
 
     def write(self, body: bytes) -> None:
-        made = self._path.with_name(f".{self._path.name}-{random_bytes(4).hex()}")
         try:
-            handle = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(made, self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_file(self._path, body)
         except OSError as error:
-            made.unlink(missing_ok=True)
             raise StoreError(f"{self._path} cannot be written: {error.strerror}") from None
