@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -58,14 +59,24 @@ class Deployed:
             text = text.replace(f"@{name}/", f"@{host}:{port}/")
         return tomllib.loads(text)
 
-    def tacita(self, service: str, *more: str, home: str = "home") -> subprocess.CompletedProcess[str]:
-        """What a service of ours runs, with another command behind its entrypoint if `more` is given."""
+    def tacita(
+        self, service: str, *more: str, home: str = "home", keys: str | None = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """What a service of ours runs, with another command behind its entrypoint if `more` is given.
+
+        `keys` stands in for that setting; with None it is left out.
+        """
         found = self.compose["services"][service]
         entrypoint = found.get("entrypoint", ["tacita"])
         command = [*entrypoint, *(more or found["command"])]
         assert command[0] == "tacita"
         config = self.folder / f"{service}.json"
-        config.write_text(json.dumps(self.settings(service)))
+        settings = self.settings(service)
+        if keys != "":
+            settings = {name: value for name, value in settings.items() if name != "keys"} | (
+                {"keys": keys} if keys else {}
+            )
+        config.write_text(json.dumps(settings))
         return subprocess.run(
             [str(Path(sys.executable).with_name("tacita")), *command[1:]],
             capture_output=True,
@@ -328,6 +339,40 @@ def test_backups_keys_first_data_second(deployed: Deployed) -> None:
     assert copy.stat().st_mode & 0o077 == 0
     assert b"figs" not in copy.read_bytes()
     assert deployed.tacita("backup-data", str(copy)).returncode != 0, "a backup never writes over a file"
+
+
+def test_the_root_key_moves_in_one_container_whose_home_lasts_as_long(deployed: Deployed) -> None:
+    # As docs/how-to/deploy.md tells it: all other homes are empty at each start and know only what the settings say.
+    assert deployed.tacita("worker", "--embedder", "none", "add", "Cy sails.", "-u", "cy").returncode == 0
+    old = str(deployed.settings("worker")["keys"])
+    new = f"file:{deployed.folder / 'secrets' / 'root-2.key'}"
+    # A root key that is simply the wrong one opens nothing, even where no home remembers the right one.
+    wrong = deployed.folder / "wrong.key"
+    wrong.write_text(base64.b64encode(os.urandom(32)).decode())
+    wrong.chmod(0o400)
+    refused = deployed.tacita("doctor", "doctor", home="before", keys=f"file:{wrong}")
+    assert refused.returncode != 0
+    assert "wrong" in refused.stderr.lower()
+    assert deployed.tacita("worker", "init", home="moving").returncode == 0
+    for words in (["rotate", "--to", new], ["rotate"]):
+        done = deployed.tacita("worker", *words, home="moving", keys=None)
+        assert done.returncode == 0, done.stderr
+    found = deployed.tacita("worker", "--embedder", "none", "search", "sails", "-u", "cy", home="after", keys=new)
+    assert "Cy sails." in found.stdout
+    # And back, for the tests that come.
+    assert deployed.tacita("worker", "init", home="back", keys=new).returncode == 0
+    for words in (["rotate", "--to", old], ["rotate"]):
+        assert deployed.tacita("worker", *words, home="back", keys=None).returncode == 0
+
+
+def test_a_home_in_a_folder_that_others_may_enter_is_shut_itself(deployed: Deployed) -> None:
+    # As Kubernetes makes an emptyDir: for everybody, and with a group's bit where the pod has an fsGroup.
+    volume = deployed.folder / "empty-dir"
+    volume.mkdir()
+    volume.chmod(0o2777)
+    done = deployed.tacita("doctor", "doctor", "--json", home="empty-dir/home")
+    assert done.returncode == 0, done.stderr
+    assert (volume / "home").stat().st_mode & 0o077 == 0
 
 
 def test_no_password_is_in_the_servers_logs(deployed: Deployed) -> None:
