@@ -258,6 +258,9 @@ class Vaults(Generic[Index]):
             found = self.keys.create(tenant, subject.kind, subject.id)
         share = self._admit(vault_id, found[1], deadline)
         try:
+            # Erased or sealed anew while we waited.
+            if share.waited and (found := find()) is None:
+                raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: erased")
             vault = OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
         except BaseException:
             self.room.leave(share)

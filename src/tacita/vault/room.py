@@ -34,13 +34,15 @@ class LetGo(Protocol):
 class Share:
     """What one open vault takes of the room."""
 
-    __slots__ = ("nbytes", "seq", "uses")
+    __slots__ = ("nbytes", "seq", "uses", "waited")
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
         self.seq = 0
         """How many events the vault had when it was last counted."""
         self.uses = 0
+        self.waited = False
+        """Whether others had to leave first."""
 
 
 class Room:
@@ -90,15 +92,14 @@ class Room:
         share = Share(nbytes)
         # A bell of its own: who rings it while we are not listening is heard all the same.
         bell: SimpleQueue[None] = SimpleQueue()
-        waited = False
         with self._lock:
             self._queue.append(bell)
         try:
             while not self._take(share, bell):
                 if self._queue[0] is bell and self._let_go(least=0):
                     continue
-                if not waited:
-                    waited = True
+                if not share.waited:
+                    share.waited = True
                     self._count(waits=1)
                 left = deadline - self._clock()
                 if left <= 0 and not self._collect():

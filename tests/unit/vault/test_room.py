@@ -16,10 +16,11 @@ from queue import SimpleQueue
 import pytest
 from tests.unit.vault.places import Place, added
 
-from tacita.errors import Overloaded, StoreError, Tampered
+from tacita.errors import KeyUnavailable, Overloaded, StoreError, Tampered
 from tacita.stores.memory import MemoryLogStore
 from tacita.vault import room as rooms
 from tacita.vault import vault as vaults
+from tacita.vault.rekey import rekey
 from tacita.vault.room import Room, Share
 
 
@@ -215,6 +216,26 @@ def test_who_waits_enters_when_a_user_is_done(crowded: Place) -> None:
         held.pop()
         held.pop()
         assert waiting.result(10) == 300
+
+
+@pytest.mark.parametrize("change", ["sealed anew", "erased"])
+def test_what_became_of_a_vault_while_one_waited_is_seen(crowded: Place, change: str) -> None:
+    crowded.vaults.room.patience = 10
+    held = [crowded.find(who) for who in USERS[:3]]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(crowded.texts, USERS[3])
+        until(lambda: crowded.vaults.room.waits == 1)
+        if change == "erased":
+            crowded.another_process().erase(USERS[3])
+        else:
+            assert rekey(crowded.store, crowded.keys, "acme", crowded.vault_id(USERS[3]), at=1, actor="ana")
+        held.clear()
+        if change == "erased":
+            with pytest.raises(KeyUnavailable, match="erased"):
+                waiting.result(10)
+        else:
+            assert len(waiting.result(10)) == 300
+    assert crowded.vaults.open_bytes()[0] == (change != "erased")
 
 
 def test_those_who_want_the_same_vault_are_refused_together(crowded: Place) -> None:
