@@ -20,6 +20,13 @@ class ConfigError(TacitaError):
     code = "config"
 
 
+class Overloaded(TacitaError):
+    """This process has no room for what was asked just now. Nothing was done: try again, here later or on another worker."""
+
+    code = "overloaded"
+    retryable = True
+
+
 class CallerError(TacitaError):
     """The caller must act: the request cannot be served as it stands."""
 

@@ -614,6 +614,10 @@ class Stats(Value, frozen=True, kw_only=True):
     """The same by root key: `wrap`, `unwrap`, `failures`, and `cache_hits`, uses for which one elsewhere was not asked."""
     unavailable: int = 0
     """Vaults that are not counted, because their root key is out of reach."""
+    open_waits: int = 0
+    """Openings of a vault that had to wait for room, since this memory was opened."""
+    open_refusals: int = 0
+    """Those that waited in vain and were refused as `Overloaded`."""
 
 
 def lowest_trust(hits: Sequence[Hit]) -> Trust | None:

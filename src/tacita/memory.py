@@ -133,6 +133,7 @@ class Memory:
                 self._parts.embedder,
                 tenant=chosen.tenant,
                 cache_bytes=chosen.cache_bytes,
+                cache_wait=chosen.cache_wait,
                 key_cache=chosen.key_cache,
                 policy=policy,
                 model=self._parts.model,

@@ -5,7 +5,7 @@ No cryptography is imported here and nothing in here can open anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 VAULT_ID_BYTES = 32
@@ -85,6 +85,9 @@ class VaultHead:
     seq: int
     epoch: bytes
     """16 bytes: a keyed name of the vault key under which the log is sealed. Another key, another epoch."""
+    digest: bytes | None = field(default=None, compare=False)
+    """Of the last event, from a store that may go back in time while it is in use, such as one with standbys: the number
+    alone does not tell a history from another one that has come as far since."""
 
 
 @final

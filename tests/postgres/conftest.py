@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -113,6 +114,15 @@ class Server:
         self.process.send_signal(how)
         self.process.wait(60)
 
+    def kill(self) -> None:
+        """SIGKILL to every one of its processes, as a power failure of the machine would."""
+        assert self.process is not None
+        postmaster = psutil.Process(self.process.pid)
+        for each in [postmaster, *postmaster.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        self.process.wait(60)
+
     def admin(self, database: str = "tacita") -> psycopg.Connection[tuple[Any, ...]]:
         """A connection of the superuser, through the socket."""
         return psycopg.connect(
@@ -149,6 +159,33 @@ class Server:
         address = f"{role or layout.role}@127.0.0.1:{port or self.port}/tacita"
         return f"postgres://{address}?password=env:TACITA_TEST_PASSWORD&schema={schema}{options}"
 
+    def uri_of_pair(self, other: Server, layout: Layout, schema: str, **more: str) -> str:
+        """The same with another server behind this one: the first that takes writes is used."""
+        near = f"127.0.0.1:{self.port}"
+        return self.uri(layout, schema, **more).replace(near, f"{near},127.0.0.1:{other.port}")
+
+    def standby(self) -> Server:
+        """A streaming standby of this server, a copy of it as it is now, started."""
+        other = _place(self.account, self.programs)
+        self.run(
+            *("pg_basebackup", "--pgdata", str(other.folder / "data"), "--host", str(self.folder)),
+            *("--port", str(self.port), "--username", "postgres", "--checkpoint=fast", "--no-sync"),
+        )
+        (other.folder / "data" / "standby.signal").touch()
+        with (other.folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(
+                f"port = {other.port}\nunix_socket_directories = '{other.folder}'\n"
+                f"primary_conninfo = 'host={self.folder} port={self.port} user=postgres application_name=standby'\n"
+            )
+        other.start()
+        return other
+
+    def remove(self) -> None:
+        """Stop it, if it runs, and delete its files."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def proxy(self) -> Any:
         """Somebody between us and this server."""
         path = Path(__file__).with_name("proxy.py")
@@ -175,17 +212,24 @@ def secrets(option: str) -> Credential:
     return Credential("env:TACITA_TEST_PASSWORD", lambda _: PASSWORD)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
-    """A server with the database `tacita`, the roles of both halves, and durable commits."""
+def _place(who: dict[str, Any], programs: Path | None = None) -> Server:
+    """A folder and a port for a server."""
     folder = Path(tempfile.mkdtemp(prefix="tacita-pg-"))
-    who = account()
     if who:
         os.chown(folder, who["user"], who["group"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = Server(folder, within_reach(find_programs(), who, folder), port, who)
+    (folder / "log").touch()
+    (folder / "log").chmod(0o666)
+    return Server(folder, programs or within_reach(find_programs(), who, folder), port, who)
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[Server]:
+    """A server with the database `tacita`, the roles of both halves, and durable commits."""
+    server = _place(account())
+    folder, port = server.folder, server.port
     try:
         server.run(
             *("initdb", "--pgdata", str(folder / "data"), "--username=postgres", "--no-sync", "--encoding=UTF8"),
@@ -197,14 +241,19 @@ def postgres_server() -> Iterator[Server]:
                 "max_connections = 80\nshared_buffers = 64MB\nautovacuum = off\n"
                 "recovery_init_sync_method = syncfs\n"
             )
-        (folder / "log").touch()
-        (folder / "log").chmod(0o666)
         _first_start(server)
         yield server
-    finally:
         if server.process is not None and server.process.poll() is None:
             server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A server for all tests that leave it as it was."""
+    with running_server() as server:
+        yield server
 
 
 def _first_start(server: Server) -> None:
@@ -216,6 +265,14 @@ def _first_start(server: Server) -> None:
         server.execute(f"ALTER ROLE {layout.role} PASSWORD '{PASSWORD}'")
     server.run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(server.folder / "data"))
     server.start()
+
+
+@pytest.fixture
+def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server for one test, which may do to it what it likes."""
+    monkeypatch.setenv("TACITA_TEST_PASSWORD", PASSWORD)
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -162,7 +162,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     core_dumps: bool = False
     """Whether a crash of the process may leave a core file, which holds what vaults were open. If not, the soft limit of their
     size is set to 0 when a memory is opened."""
-    cache_bytes: int = 1 << 30
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
+    """Bytes of RAM for open vaults, by estimate; the process takes about a third more for them. Vaults that nobody uses are
+    let go of, longest unused first. One that does not fit beside those in use waits; one that is larger than all of it is
+    opened when no other is in use."""
+    cache_wait: Annotated[float, msgspec.Meta(ge=0, le=600)] = 10
+    """Seconds that opening a vault waits for room, at most 600. Then it is refused as `Overloaded`, and may be
+    tried again."""
     key_cache: Annotated[float, msgspec.Meta(ge=0, le=900)] = 300
     """Seconds, at most 900. A vault key that a root key elsewhere has unwrapped is used for as long before that one is asked
     again; a root key that was revoked opens nothing after that. 0 asks at every use."""
@@ -288,6 +294,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "audit": self.audit,
             "core_dumps": str(self.core_dumps).lower(),
             "cache_bytes": str(self.cache_bytes),
+            "cache_wait": f"{self.cache_wait:g}",
             "key_cache": f"{self.key_cache:g}",
             **{f"tenants.{name}.keys": each.keys or "as the home's" for name, each in sorted(self.tenants.items())},
             "plugins.allow": ", ".join(self.plugins.allow),

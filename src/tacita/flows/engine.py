@@ -77,6 +77,7 @@ class Engine:
         *,
         tenant: str,
         cache_bytes: int,
+        cache_wait: float = 10.0,
         policy: Policy,
         key_cache: float = KEY_CACHE,
         model: LanguageModel | None = None,
@@ -116,7 +117,9 @@ class Engine:
             # Before anything of a home is used that may have gone back in time as a whole.
             self.mirror.check(ring)
         self.index_kind = BARE if exposure.exposed else INDEX
-        self.vaults: Vaults[SearchIndex] = Vaults(store, self.keys, self.index_kind, capacity=cache_bytes)
+        self.vaults: Vaults[SearchIndex] = Vaults(
+            store, self.keys, self.index_kind, capacity=cache_bytes, patience=cache_wait
+        )
         self.audit = AuditLog(store, self.keys, tenant, clock, at_once=audit_at_once)
         self.exposed = exposure.begin(self.keys, self.audit, None if embedder is None else embedder.name)
         if self.exposed is not None:

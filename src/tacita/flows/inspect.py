@@ -206,6 +206,8 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
             if engine.embedder is not None:
                 number = state.number_of(engine.embedder.name)
                 without += int((current["model"] != (-1 if number is None else number)).sum())
+        # Here and below: else it would be in use while the next one is opened.
+        del vault, state
     open_vaults, open_bytes = engine.vaults.open_bytes()
     return Stats(
         vaults=vaults,
@@ -222,6 +224,8 @@ def stats(engine: Engine, scope: Scope | None) -> Stats:
         root_key_uses=dict(engine.keys.uses.total),
         key_providers={name: uses.to_dict() for name, uses in list(engine.keys.uses.of.items())},
         unavailable=unavailable,
+        open_waits=engine.vaults.room.waits,
+        open_refusals=engine.vaults.room.refusals,
     )
 
 
@@ -235,7 +239,9 @@ def unfinished(engine: Engine, stop: Callable[[], bool]) -> Iterator[Scope]:
         except KeyUnavailable as error:
             log.warning("messages of a vault wait for its key (%s)", error.code)
             continue
-        if vault is not None and vault.state.rare.pending:
+        waits = vault is not None and bool(vault.state.rare.pending)
+        del vault
+        if waits:
             yield scope
 
 
@@ -273,6 +279,7 @@ def sweep(engine: Engine, principal: Principal, progress: Progress = no_progress
                 principal.actor, "sweep", vault_id=vault.keys.vault_id, items=gone, purpose=principal.purpose
             )
         held += engine.overdue(vault) > 0
+        del vault
     progress(len(subjects), len(subjects))
     return SweepReport(vaults=len(subjects), deleted=deleted, held=held, leftovers=leftovers, unavailable=unavailable)
 
@@ -500,4 +507,5 @@ def reindex(engine: Engine, principal: Principal, progress: Progress = no_progre
         vault = engine.find(scope)
         if vault is not None and remember.reembed(engine, principal, vault, progress=count):
             engine.vaults.forget_open(vault.keys.vault_id)
+        del vault
     return done

@@ -99,6 +99,7 @@ def search(
                     )
 
                 ranked, said = ranking_of(engine, vault, prepared, ranking)
+                del ranking
                 found = _hits(vault.state, scope, ranked)
                 without += ranked.without_vectors
                 warnings += said
@@ -108,6 +109,8 @@ def search(
                 found = [hit for hit in found if threshold is None or hit.score >= threshold][:top_k]
         engine.read_entry(principal, operation, vault, len(found))
         hits += found
+        # Else it would be in use while the next one is opened, which may wait for the room that it takes.
+        del vault
     kept = tuple(hits) if len(scopes) == 1 else _merged(hits)[:top_k]
     return SearchResult(
         hits=kept, taint=lowest_trust(kept), warnings=(*_warnings(engine, without), *dict.fromkeys(warnings))

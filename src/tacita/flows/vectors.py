@@ -51,6 +51,8 @@ def _over_all(engine: Engine, progress: Progress, *, repair: bool) -> Drift:
         vault = engine.find(scope)
         if vault is not None:
             total = total.plus(exposed.repair(vault, compare=True) if repair else exposed.drift(vault))
+        # Else it would be in use while the next one is opened.
+        del vault
         progress(number, None)
     return total
 

@@ -20,6 +20,7 @@ from tacita.stores._postgres_session import (
     check_layout,
     check_privileges,
     chunks,
+    confirm_replicated,
     end_backend,
     in_transaction,
 )
@@ -123,11 +124,14 @@ class Database(Pool):
                 backend = db.backend
                 unknown = single
                 if single:
-                    return work(db)
-                with db.transaction():
                     result = work(db)
-                    unknown = True
-                return result
+                else:
+                    with db.transaction():
+                        result = work(db)
+                        unknown = True
+                if not db.unreplicated:
+                    return result
+                db.close()
         except ConnectionLost:
             if not unknown:
                 raise
@@ -153,7 +157,13 @@ class Database(Pool):
                 with self.connection(operation) as db:
                     # First, or it might be done after we looked.
                     ended = end_backend(db, backend)
-                    return ended, settled(db)
+                    found = settled(db)
+                    if found is not None:
+                        confirm_replicated(db)
+                    if db.unreplicated:
+                        db.close()
+                        raise self._unknown(operation)
+                    return ended, found
             except StoreError as error:
                 if not error.retryable or time.monotonic() > deadline:
                     raise self._unknown(operation) from None

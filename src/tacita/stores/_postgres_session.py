@@ -7,7 +7,9 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
+from weakref import ReferenceType, ref
 
 import psycopg
 from psycopg import errors
@@ -45,6 +47,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     backend: Backend = (0, None)
     owner = 0
     """The process that made it."""
+    unreplicated = False
+    """Whether something was committed here for which no standby was waited in the end."""
 
     def __del__(self, *_: Any) -> None:
         # A forked child lets go of its parent's connections without a word, and psycopg does not close them there.
@@ -83,6 +87,7 @@ def begin(db: Connection, name: str, timeout: float) -> None:
             f"{name}: {'fsync' if fsync == 'off' else 'synchronous_commit'} is off there, so what is acknowledged "
             "could be lost: switch it on for this server, database and role"
         )
+    db.add_notice_handler(partial(_notice, ref(db)))
     db.backend, db.owner = (pid, started), os.getpid()
     db.opened = time.monotonic()
 
@@ -108,6 +113,25 @@ def end_backend(db: Connection, backend: Backend) -> bool:
         return all(ended for (ended,) in db.execute(query, (_END_MS, pid, started)))
     except errors.UndefinedFunction:  # something that only speaks like PostgreSQL
         return False
+
+
+def _notice(connection: ReferenceType[Connection], notice: psycopg.errors.Diagnostic) -> None:
+    # A commit that was cancelled while it waited for a synchronous standby succeeds, with this warning. Known by the place
+    # that it comes from: its words are in the server's language.
+    db = connection()
+    if db is not None and notice.source_function == "SyncRepWaitForLSN":
+        db.unreplicated = True
+
+
+def confirm_replicated(db: Connection) -> None:
+    """Wait until everything that is visible here is where the server's commits must be before they are acknowledged.
+
+    What another connection's end made visible may not be: this is a commit of our own after it, which waits for both.
+    """
+    try:
+        db.execute("SELECT pg_logical_emit_message(true, 'tacita', '')", prepare=False)
+    except errors.UndefinedFunction:  # something that only speaks like PostgreSQL
+        return
 
 
 def in_transaction(db: Connection, work: Callable[[Connection], Result]) -> Result:

@@ -57,7 +57,9 @@ class PostgresLogStore(LogStore):
         return f"<PostgresLogStore {self._db.address.name}>"
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
-        query = f"SELECT format, head_seq, epoch FROM {self._schema}.vaults WHERE vault_id = %b"
+        # With the last digest, for a failover to an asynchronous standby goes back in time while we look.
+        query = f"""SELECT format, head_seq, epoch, digest FROM {self._schema}.vaults LEFT JOIN {self._schema}.log
+                        ON log.vault_id = vaults.vault_id AND seq = head_seq WHERE vaults.vault_id = %b"""
         found = self._db.row("head", query, (vault_id,))
         return None if found is None else VaultHead(vault_id, *found)
 

@@ -73,6 +73,20 @@ class SealedLog:
         if not equal(self.chain(anchor.seq), anchor.chain):
             raise Tampered(f"vault {self.keys.name} seq {anchor.seq}: its history is not the one the key ring knows")
 
+    def check_last(self, digest: bytes | None) -> None:
+        """The store's last event, if it tells which one that is, is the one that was verified last.
+
+        Raises Tampered when it went back in time and on in another way, as after a failover that lost something.
+        """
+        seq = self.seq
+        if digest is None or seq == self._base:
+            return
+        if not equal(next_chain(self.keys, self.chain(seq - 1), seq, digest), self.chain(seq)):
+            raise Tampered(
+                f"vault {self.keys.name} seq {seq}: rolled back, and another history was written since; the store is not "
+                "the one that was read before"
+            )
+
     def append(self, bodies: Sequence[tuple[bytes, bytes]], *, purge: Sequence[int] = ()) -> None:
         """Seal (item tag, body) pairs after the cursor and append them durably in one transaction.
 

@@ -113,8 +113,18 @@ class _PartReader:
             self._view = self._view[len(piece) :]
         return bytes(taken)
 
+    def finish(self) -> None:
+        """Read to the end, where nothing may be left: a read that is abandoned costs the store its connection."""
+        left = len(self._view)
+        for part in self._parts:
+            left += len(self._opened(part))
+        if left:
+            raise Tampered(f"vault {self._keys.name}: the snapshot holds more than it says")
+
     def _open_next(self) -> bytes:
-        part = next(self._parts, None)
+        return self._opened(next(self._parts, None))
+
+    def _opened(self, part: SealedPart | None) -> bytes:
         if part is None or part.part != self._next:
             raise Tampered(f"vault {self._keys.name}: snapshot part {self._next} is missing")
         snapshot_id, body = open_part(self._keys, self._upto_seq, part)
@@ -152,6 +162,7 @@ def read(
             array = np.empty(shape, ROW if name == "rows" else np.dtype(dtype))
             reader.fill(array.reshape(-1).view(np.uint8).data)
             arrays[name] = array
+        reader.finish()
         return _unpacked(upto_seq, manifest, arrays, load_index)
     except (Tampered, *_UNUSABLE) as error:
         log.warning("vault %s: snapshot not usable, rebuilding from the log (%s)", keys.name, type(error).__name__)

@@ -98,6 +98,7 @@ class OpenVault(Generic[Index]):
             self._follow_rekeyed()
             return
         if head is not None and head.seq == self._log.seq:
+            self._log.check_last(head.digest)
             return
         if head is None or head.seq < self._log.seq:
             if self._ring.get(self.keys.vault_id) is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from threading import Lock, Thread
 
 import pytest
 from tests.unit.vault.places import Place, added, item
@@ -141,7 +140,7 @@ def test_erased_elsewhere_an_open_vault_is_let_go_of_and_may_be_made_anew(place:
     with pytest.raises(KeyUnavailable, match="erased"):
         opened.refresh()
     assert place.find() is None
-    assert place.vaults.open_bytes() == (0, 0)
+    assert not place.vaults._kept
     other.write(added(2, "new life"))
     assert place.texts() == ["new life"]
 
@@ -227,8 +226,7 @@ def test_the_least_recently_used_vaults_are_closed_first_and_lose_nothing() -> N
     users = ["ana", "rui", "eva"]
     for number, who in enumerate(users, 1):
         place.write(added(number), who=who)
-    slots = {vault_id: slot.vault for vault_id, slot in place.vaults._slots.items()}
-    assert list(slots) == [place.vault_id("eva")], "one vault is over the limit by itself, and stays while it is used"
+    assert list(place.vaults._kept) == [place.vault_id("eva")], "over the limit by itself, and kept all the same"
     assert [place.texts(who) for who in users] == [["text 1"], ["text 2"], ["text 3"]]
     assert place.vaults.open_bytes()[0] == 1
 
@@ -237,23 +235,23 @@ def test_what_fits_stays_open_and_the_order_is_that_of_use(place: Place) -> None
     for who in ("ana", "rui", "eva"):
         place.write(added(1), who=who)
     place.texts("ana")
-    assert list(place.vaults._slots) == [place.vault_id(who) for who in ("rui", "eva", "ana")]
+    assert list(place.vaults._kept) == [place.vault_id(who) for who in ("rui", "eva", "ana")]
     count, size = place.vaults.open_bytes()
-    assert (count, size) == (3, sum(slot.nbytes for slot in place.vaults._slots.values()))
-    sizes = [slot.nbytes for slot in place.vaults._slots.values()]
+    sizes = [slot.share.nbytes for slot in place.vaults._slots.values() if slot.share is not None]
+    assert (count, size) == (3, sum(sizes))
     assert all(sizes)
-    place.vaults._capacity = sum(sizes[1:])
-    place.vaults._evict(keep=place.vault_id("ana"))
-    assert list(place.vaults._slots) == [place.vault_id(who) for who in ("eva", "ana")], "no more than needed"
+    place.vaults.room.capacity = size - 1
+    place.vaults.room.trim()
+    assert list(place.vaults._kept) == [place.vault_id(who) for who in ("eva", "ana")], "no more than needed"
     place.vaults.forget_open(place.vault_id("eva"))
-    assert list(place.vaults._slots) == [place.vault_id("ana")]
+    assert list(place.vaults._kept) == [place.vault_id("ana")]
     place.vaults.forget_open(place.vault_id("eva"))
 
 
 def test_a_place_for_a_vault_that_is_not_there_is_not_kept(place: Place) -> None:
     for number in range(5):
         assert place.find(f"nobody-{number}") is None
-    assert list(place.vaults._slots) == [place.vault_id("nobody-4")]
+    assert not place.vaults._slots
     assert place.vaults.open_bytes() == (0, 0)
 
 
@@ -261,7 +259,7 @@ def test_an_evicted_or_closed_vault_leaves_a_snapshot_that_is_worth_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vault.OpenVault.save_snapshot, "__kwdefaults__", {"after": 2})
-    place.vaults._capacity = 1
+    place.vaults.room.capacity = 1
     place.write(added(1), added(2), who="ana")
     place.write(added(1), who="rui")
     assert place.store.read_snapshot(place.vault_id("ana")) is not None
@@ -273,40 +271,17 @@ def test_an_evicted_or_closed_vault_leaves_a_snapshot_that_is_worth_it(
     place.vaults.close()
 
 
-def test_a_vault_that_is_just_being_looked_for_is_not_held_up_by_eviction(place: Place) -> None:
-    place.write(added(1))
-    looked_for = place.vaults._slots[b"x" * 32] = cache._Slot(Lock())
-    place.vaults._slots.move_to_end(b"x" * 32, last=False)
-    looked_for.lock.acquire()
-    place.vaults._capacity = 0
-    evicting = Thread(target=place.vaults._evict, kwargs={"keep": b"y" * 32})
-    evicting.start()
-    evicting.join(0.05)
-    looked_for.lock.release()  # and nothing was found
-    evicting.join(10)
-    assert not evicting.is_alive()
-    assert not place.vaults._slots
-    assert place.texts() == ["text 1"]
-
-
-def test_a_place_that_is_in_use_is_not_taken_away(place: Place) -> None:
-    """Two that look for the same vault must find the same place: else it is open twice."""
-    looked_for = place.vaults._slots[b"x" * 32] = cache._Slot(Lock())
-    with looked_for.lock:
-        place.find("nobody")
-        assert b"x" * 32 in place.vaults._slots
-    place.find("nobody else")
-    assert b"x" * 32 not in place.vaults._slots
-
-
-def test_size_is_counted_again_while_a_vault_is_used(place: Place) -> None:
+def test_size_is_counted_again_when_a_vault_grows_and_while_it_is_used(place: Place) -> None:
     place.write(added(1))
     before = place.vaults.open_bytes()[1]
-    place.write(*(added(number, "long " * 50) for number in range(2, 100)))
+    place.write(*(added(number, "long " * 50) for number in range(2, 40)))
     assert place.vaults.open_bytes()[1] == before, "not at every use"
     for _ in range(cache._RECOUNT_EVERY):
         place.find()
-    assert place.vaults.open_bytes()[1] > before + 98 * 250
+    used = place.vaults.open_bytes()[1]
+    assert used > before + 38 * 250
+    place.write(*(added(number, "long " * 50) for number in range(40, 200)))
+    assert place.vaults.open_bytes()[1] > used + 160 * 250
 
 
 def test_whoever_opens_a_vault_is_told_once(place: Place) -> None:
@@ -319,6 +294,15 @@ def test_whoever_opens_a_vault_is_told_once(place: Place) -> None:
     place.vaults.forget_open(place.vault_id())
     place.texts()
     assert told == [place.vault_id()] * 2
+
+
+def test_whoever_follows_writes_is_told_of_each(place: Place) -> None:
+    told: list[int] = []
+    place.vaults.on_write = lambda written: told.append(written.seq)
+    place.write(added(1))
+    place.write(added(2), added(3))
+    place.texts()
+    assert told == [1, 3]
 
 
 # ---------------------------------------------------------------------- erasing

@@ -212,3 +212,28 @@ def test_parts_are_read_one_at_a_time(place: Place) -> None:
     assert taken == [0]
     reader.take(limits.SNAPSHOT_PART_BYTES)
     assert taken == [0, 1]
+
+
+def test_a_snapshot_is_read_to_its_end_and_holds_no_more_than_it_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store's read that is abandoned costs it its connection."""
+    vault = written(place)
+    kept = parts(place, vault)
+    ended: list[bool] = []
+
+    def told(_: bytes) -> tuple[int, Iterator[SealedPart]]:
+        def all_of_them() -> Iterator[SealedPart]:
+            yield from kept
+            ended.append(True)
+
+        return vault.seq, all_of_them()
+
+    monkeypatch.setattr(place.store, "read_snapshot", told)
+    assert read(place, vault) is not None
+    assert ended == [True]
+    for taken in (8, 600):
+        reader = snapshot._PartReader(vault.keys, vault.seq, iter(kept))
+        reader.take(taken)
+        with pytest.raises(Tampered, match="more than it says"):
+            reader.finish()
