@@ -20,6 +20,12 @@ class ConfigError(TacitaError):
     code = "config"
 
 
+class Moved(ConfigError):
+    """The memory is moved to another store, or was: this one takes and shows nothing more. Says where it went."""
+
+    code = "moved"
+
+
 class CallerError(TacitaError):
     """The caller must act: the request cannot be served as it stands."""
 

@@ -64,6 +64,8 @@ class Vaults(Generic[Index]):
 
     def _get(self, tenant: str, subject: Subject, *, create: bool) -> OpenVault[Index] | None:
         vault_id = self.keys.vault_id(tenant, subject.kind, subject.id)
+        # Sooner than the store itself refuses: what begins now has time to be written down in the audit log.
+        self.store.fence.begin()
         with self._lock:
             slot = self._slots.get(vault_id)
             if slot is None:
@@ -177,6 +179,8 @@ class Vaults(Generic[Index]):
             if self.keys.ring.get(vault_id) is not None:
                 # Made anew already. What was there is gone: whoever makes a vault removes the noise first.
                 break
+        # A vault without rows as well: a key that was destroyed after all had been moved elsewhere is still there.
+        self.store.fence.finish()
         with self._lock:
             self._slots.pop(vault_id, None)
         return shredded, dropped
