@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +150,42 @@ def test_a_server_that_is_not_there(server: Any, home: Path) -> None:
     with Memory(settings=at(home)) as memory:
         assert memory.verify().ok
         assert not [each for each in memory.audit() if each["operation"] == "migrate_store"]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "migrate-store.md"
+ENDS = {"--reopen": 5}
+"""Exit codes that are not 0: on the page's way, what would be reopened was destroyed before."""
+
+
+@pytest.mark.slow
+def test_the_how_to_says_what_works(server: Any, home: Path, tmp_path: Path) -> None:
+    """Every command of the page, in its order; only the addresses are this test's."""
+    place = uris(server, "page")
+    text = PAGE.read_text()
+    for said, meant in zip(re.findall(r"postgres://[^'\"\n]+", text)[:2], place, strict=True):
+        text = text.replace(said, meant)
+    blocks = re.findall(r"^```(console|toml)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    with Memory(settings=at(home)) as memory:
+        memory.add("kept", user_id="ana")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    config, ran = tmp_path / "config.toml", []
+    for kind, block in blocks:
+        if kind == "toml":
+            config.write_text(block)
+            continue
+        for command in re.findall(r"^\$ (.*)$", block, re.MULTILINE):
+            if name := re.fullmatch(r"export (\w+)='(.*)'", command):
+                environment[name[1]] = name[2]
+                continue
+            # "Change them": the settings from before are meant wherever the page moves something.
+            new = config.exists() and "migrate-store" not in command
+            more = {"TACITA_CONFIG": str(config)} if new else {}
+            done = subprocess.run(["bash", "-c", command], env=environment | more, capture_output=True, check=False)
+            assert done.returncode == next((code for word, code in ENDS.items() if word in command), 0), done.stderr
+            ran.append(command.split()[1])
+    assert ran == ["migrate-store", "migrate-store", "verify", "migrate-store", "migrate-store"]
+    with Memory(settings=at(home, place)) as memory:
+        assert [item.text for item in memory.get_all(user_id="ana").items] == ["kept"]
 
 
 STEPS = st.lists(
