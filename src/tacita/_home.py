@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tacita.durable import replace_file, sync_folder
-from tacita.errors import ConfigError, KeyProviderError, KeyUnavailable
+from tacita.errors import ConfigError, Conflict, KeyProviderError, KeyUnavailable
 from tacita.hazmat import random_bytes
 from tacita.keys import file as key_file
 from tacita.keys import oskeyring
@@ -147,6 +147,21 @@ def _make_root(home: Path) -> str:
         "tacita: the root key is kept in %s, on the same disk as the data; move it: see docs/how-to/keys.md", path
     )
     return "file:root.key"
+
+
+@contextmanager
+def alone(home: Path, what: str) -> Iterator[None]:
+    """For what two processes of one machine must not do at a time. Raises Conflict when another does it."""
+    prepare(home)
+    handle = os.open(home / "alone.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"{what} is under way in another process: wait for it") from None
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

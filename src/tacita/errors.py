@@ -20,6 +20,12 @@ class ConfigError(TacitaError):
     code = "config"
 
 
+class Moved(ConfigError):
+    """The memory is moved to another store, or was: this one takes and shows nothing more. Says where it went."""
+
+    code = "moved"
+
+
 class Overloaded(TacitaError):
     """This process has no room for what was asked just now. Nothing was done: try again, here later or on another worker."""
 

@@ -506,6 +506,46 @@ class RotateReport(Value, frozen=True, kw_only=True):
     """Vaults that got another key and whose logs were sealed anew under it."""
 
 
+class MigrateReport(Value, frozen=True, kw_only=True):
+    """What moving a memory to another store came to, or would come to."""
+
+    done: bool
+    """Whether the memory is at the new place now. False for a dry run."""
+    source: str
+    target: str
+    ring: str
+    """Where the keys went; empty: they stayed."""
+    vaults: int
+    """Logs at the new place when it was taken into use, the audit logs among them."""
+    events: int
+    keys: int
+    tombstones: int
+    settings: int
+    bytes: int
+    """What the source's log takes on its medium."""
+    rounds: int = 0
+    """How often the target was brought to what the source held."""
+    written: int = 0
+    """Logs that were written in these rounds; one that changed meanwhile counts each time."""
+    opened: int = 0
+    """Vaults that were opened at the new place, every event of them."""
+    compared: int = 0
+    """Vaults whose tenants' root keys are out of reach: compared byte by byte instead."""
+    stopped_seconds: float = 0.0
+    """For how long nobody could use the memory."""
+    shredded: Shredded | None = None
+    """What was destroyed of the old copy, if it was."""
+
+
+class Shredded(Value, frozen=True, kw_only=True):
+    """What was destroyed of a copy that a memory left behind. Read back: nothing of it is left."""
+
+    keys: int
+    vaults: int
+    events: int
+    snapshot_parts: int
+
+
 class RestoreReport(Value, frozen=True, kw_only=True):
     """What putting an older copy of the data back came to."""
 

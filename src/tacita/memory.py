@@ -653,6 +653,7 @@ class Memory:
         self._whole_home()
         if self._engine.mirror is None:
             raise InvalidInput('there is no place to remember anchors in: set anchors = "PATH" or an address')
+        self._engine.store.fence.begin()
         self._engine.mirror.write(self._engine.keys.ring, self._engine.clock())
 
     def receipt_key(self) -> str:

@@ -263,6 +263,7 @@ ERROR_TABLE: Final[Mapping[type[TacitaError], ErrorMapping]] = MappingProxyType(
         errors.Held: ErrorMapping(8, 423),
         errors.Blocked: ErrorMapping(6, 422),
         errors.CallerError: ErrorMapping(7, 400),
+        errors.Moved: ErrorMapping(19, 503),
         errors.ConfigError: ErrorMapping(10, 500),
         errors.KeyUnavailable: ErrorMapping(11, 503),
         errors.WrongKey: ErrorMapping(12, 500),

@@ -16,6 +16,7 @@ from tacita.config import Settings, build
 from tacita.config.providers import open_keys
 from tacita.errors import ConfigError, WrongKey
 from tacita.flows.engine import system_clock
+from tacita.flows.moving import REKEYED
 from tacita.hazmat import SecretKey
 from tacita.items import RotateReport
 from tacita.ports.keys import KeyContext, KeyProvider
@@ -25,8 +26,6 @@ from tacita.vault.keyring import Keys
 from tacita.vault.rekey import rekey
 
 _BATCH = 256
-_DONE_UPTO = "rekeyed"
-"""Setting of the ring: the last vault that a deep rotation has done."""
 Progress = Callable[[int, int | None], None]
 
 
@@ -160,7 +159,7 @@ def _reseal(
     tenant: str | None,
     progress: Progress,
 ) -> int:
-    setting = _DONE_UPTO if tenant is None else f"{_DONE_UPTO}@{tenant}"
+    setting = REKEYED if tenant is None else f"{REKEYED}@{tenant}"
     done_upto = keys.ring.setting(setting) or b""
     entries = [entry for entry in keys.ring.entries() if entry.vault_id > done_upto and resealable(entry)]
     done = 0

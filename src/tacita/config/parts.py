@@ -32,6 +32,7 @@ from tacita.ports.log import LogStore
 from tacita.ports.models import Embedder, LanguageModel, PictureSource, RemoteEmbedder, RemoteReranker, Reranker
 from tacita.ports.vectors import LEARNS, VectorIndex
 from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
+from tacita.vault.moved import Fence
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,14 @@ def build(
     embedder: str | Embedder | RemoteEmbedder | None = None,
     model: str | LanguageModel | Callable[[str, str], str] | None = None,
     vectors: VectorIndex | None = None,
+    fenced: bool = True,
 ) -> Parts:
     """Open what the settings and arguments name, run the self-test, and hand it over.
 
-    Raises ConfigError, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
+    Args:
+        fenced: refuse a memory that was moved elsewhere, now and while it is open. Not for whoever moves it.
+
+    Raises ConfigError, Moved, KeyUnavailable, WrongKey, StoreError; nothing is half open afterwards.
     """
     owned: list[Callable[[], None]] = []
     if not settings.core_dumps:
@@ -153,6 +158,9 @@ def build(
         opened_store = build_store("stores", settings, chosen_store, settings.data / "log.db", owned)
         # What was given in their place is what is described, too.
         named = {name: uri for name, uri in (("store", store), ("ring", ring)) if isinstance(uri, str)}
+        if fenced:
+            opened_store.fence = fence = Fence(opened_ring, opened_store.name)
+            fence.begin()
         parts = Parts(
             msgspec.structs.replace(settings, **named),
             opened_store,

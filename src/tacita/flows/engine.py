@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from tacita.access.audit import AuditLog
 from tacita.access.principal import Permission, Principal
-from tacita.errors import AccessDenied, Held, InvalidInput
+from tacita.errors import AccessDenied, Held, InvalidInput, Moved
 from tacita.flows.exposure import SEALED, Exposure
 from tacita.items import Scope, Subject
 from tacita.pipeline.prompt import NO_GUIDANCE, Guidance
@@ -33,6 +34,8 @@ from tacita.vault.keyring import Keys
 from tacita.vault.leases import KEY_CACHE
 from tacita.vault.mirror import AnchorMirror
 from tacita.vault.vault import Change, IndexKind, OpenVault
+
+log = logging.getLogger("tacita.engine")
 
 Clock = Callable[[], int]
 """Microseconds since 1970 in UTC."""
@@ -221,6 +224,12 @@ class Engine:
             # Whatever cannot be written: nothing stays open.
             self.vaults.close()
         if self.mirror is not None:
+            try:
+                self.store.fence.finish()
+            except Moved as error:
+                # They are remembered for the memory that went elsewhere now; ours would be taken for its past.
+                log.warning("anchors are not written: %s", error)
+                return
             self.mirror.write(self.keys.ring, self.clock())
 
 

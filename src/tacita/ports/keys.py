@@ -90,6 +90,9 @@ class KeyRing(ABC):
     brought back by an old backup, are told apart from data whose ring went missing.
     """
 
+    name: str = ""
+    """Which ring it is, for messages and for telling two apart; never secret. Empty: it has no name."""
+
     @abstractmethod
     def setting(self, name: str) -> bytes | None:
         """A small value kept with the keys (the wrapped catalog key, the store's identity)."""
@@ -101,6 +104,17 @@ class KeyRing(ABC):
     @abstractmethod
     def drop_setting(self, name: str) -> None:
         """Remove a setting durably, its bytes included. Harmless when there is none."""
+
+    @abstractmethod
+    def swap_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        """Put `value` in the place of `expected` (None: of nothing) durably and in one step; whether `value` is kept now.
+
+        At no moment is there neither. What was there before is gone, its bytes included.
+        """
+
+    @abstractmethod
+    def settings(self) -> Iterator[tuple[str, bytes]]:
+        """Every setting, in order of its name."""
 
     @abstractmethod
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
@@ -168,6 +182,17 @@ class KeyRing(ABC):
 
         False if there was no key.
         """
+
+    @abstractmethod
+    def bury(self, vault_id: bytes) -> None:
+        """Leave a tombstone for a vault that was erased elsewhere, durably. Harmless when there is one.
+
+        Raises Conflict when the vault has a key here.
+        """
+
+    @abstractmethod
+    def tombstones(self) -> Iterator[bytes]:
+        """Every vault whose key was destroyed and not created anew, in order of vault id."""
 
     def backup(self, path: Path) -> None:  # noqa: ARG002  for those that can
         """As `LogStore.backup`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from tacita import limits
 from tacita.errors import InvalidInput, StoreError
@@ -27,14 +28,40 @@ from tacita.sealed import (
 )
 
 
+class Fence(Protocol):
+    """Says whether a store may still be used: its memory may be moved to another one while this process has it open."""
+
+    def begin(self) -> None:
+        """Raises Moved when nothing more may begin here."""
+
+    def finish(self) -> None:
+        """Raises Moved when what is written here now may be lost."""
+
+
+class _NoFence:
+    def begin(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
 class LogStore(ABC):
-    """Sealed logs. Thread-safe; every failure is a `StoreError`, a lost race a `HeadMoved`."""
+    """Sealed logs. Thread-safe; every failure is a `StoreError`, a lost race a `HeadMoved`, one that went elsewhere `Moved`."""
 
     scheme: str
     """How the store is named in a URI and in messages: `sqlite`, `memory`, ..."""
 
+    name: str = ""
+    """Which store it is, for messages and for telling two apart; never secret. Empty: it has no name."""
+
+    fence: Fence = _NoFence()
+    """Asked by `head` before, and by `append`, `replace` and `drop` before and after: a write that it lets through afterwards
+    was written before the log was moved, and is moved along. Its `begin` is for whoever begins something."""
+
     def head(self, vault_id: bytes) -> VaultHead | None:
         """The vault's head, or None if the store has no row for it. Must see every append acknowledged anywhere."""
+        self.fence.finish()
         return self._head(_vault_id(vault_id))
 
     def append(
@@ -65,7 +92,9 @@ class LogStore(ABC):
             _event(event)
         if any(not 0 < seq <= expected_seq for seq in purge):
             raise InvalidInput("only rows up to the expected head can be purged")
+        self.fence.finish()
         self._append(vault_id, expected_seq, events, epoch, purge, format)
+        self.fence.finish()
         return expected_seq + len(events)
 
     def replace(
@@ -85,7 +114,9 @@ class LogStore(ABC):
         for event in events:
             if type(event) is not PurgedEvent:
                 _event(event)
+        self.fence.finish()
         self._replace(vault_id, expected, events, epoch)
+        self.fence.finish()
         return len(events)
 
     def read(self, vault_id: bytes, *, after: int = 0) -> Iterator[SealedRow]:
@@ -101,7 +132,10 @@ class LogStore(ABC):
 
         Only if the log is of this epoch: one that was made anew meanwhile is somebody's.
         """
-        return self._drop(_vault_id(vault_id), _epoch(epoch))
+        self.fence.finish()
+        dropped = self._drop(_vault_id(vault_id), _epoch(epoch))
+        self.fence.finish()
+        return dropped
 
     def vaults(self) -> Iterator[VaultHead]:
         """Every vault, in order of its id."""

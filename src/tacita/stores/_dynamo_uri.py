@@ -39,6 +39,10 @@ class DynamoUri:
     attempts: int
     options: Mapping[str, str]
 
+    def place(self, table: str) -> str:
+        """Which table, for people and for telling two apart: tables of one name are in many regions, and at many addresses."""
+        return f"dynamodb {self.url.partition('://')[2]} {self.region} table {table}"
+
 
 def parse(uri: str) -> DynamoUri:
     """Take a URI apart. Raises ConfigError, never quoting an option's value."""

@@ -17,6 +17,23 @@ redis.call('SETNX', KEYS[1], ARGV[1])
 return redis.call('GET', KEYS[1])
 """
 
+SWAP: Final = """
+-- ARGV absent|present expected value
+local kept = redis.call('GET', KEYS[1])
+if kept == ARGV[3] then return 1 end
+if (ARGV[1] == 'absent') ~= (not kept) or (kept and kept ~= ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[3])
+return 1
+"""
+
+BURY: Final = """
+-- ARGV attempt
+local h = redis.call('HMGET', KEYS[1], 'wrapped', 'shredded')
+if h[1] then return 0 end
+if not h[2] then redis.call('HSET', KEYS[1], 'shredded', ARGV[1]) end
+return 1
+"""
+
 CREATE: Final = """
 -- ARGV attempt version provider wrapped label seq chain
 local h = redis.call('HMGET', KEYS[1], 'wrapped', 'by')

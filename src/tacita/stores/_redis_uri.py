@@ -51,6 +51,11 @@ class RedisUri:
         where = self.socket or ",".join(f"{host}:{port}" for host, port in self.hosts)
         return f"redis {where}"
 
+    @property
+    def place(self) -> str:
+        """Which of the memories on that server: two of different places share nothing."""
+        return f"{self.name}/{self.database} prefix {self.prefix}"
+
 
 def parse(uri: str) -> RedisUri:
     """Take a URI apart. Raises ConfigError, never quoting an option's value."""

@@ -34,6 +34,7 @@ class DynamoLogStore(LogStore):
         """Raises ConfigError for an address that is not protected, StoreError for a table that is not as it must be."""
         parsed = _dynamo_uri.parse(uri)
         self._table = open_table(parsed, secret, f"{parsed.prefix}-log")
+        self.name = parsed.place(self._table.name)
         self._reader = Reader(self._table)
         self._writer = Writer(self._table)
         self._snapshots = Snapshots(self._table)

@@ -35,6 +35,7 @@ class DynamoKeyRing(KeyRing):
         """Raises ConfigError for an address that is not protected, StoreError for a table that is not as it must be."""
         parsed = _dynamo_uri.parse(uri)
         self._table = open_table(parsed, secret, f"{parsed.prefix}-ring")
+        self.name = parsed.place(self._table.name)
         try:
             _dynamo_table.prepare(self._table, parsed)
         except BaseException:
@@ -65,6 +66,23 @@ class DynamoKeyRing(KeyRing):
 
     def drop_setting(self, name: str) -> None:
         self._table.ask("drop setting", "delete_item", Key=key(_SETTINGS, name.encode()))
+
+    def swap_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        where = key(_SETTINGS, name.encode())
+        when = "attribute_not_exists(#body)" if expected is None else "#body = :expected"
+        given = {} if expected is None else {":expected": {"B": expected}}
+        try:
+            self._table.ask(
+                "swap setting", "update_item", **update(where, when=when, given=given, put={"body": {"B": value}})
+            )
+        except Refused:
+            # Another value; or ours already, when the answer to an earlier try was lost.
+            return self.setting(name) == value
+        return True
+
+    def settings(self) -> Iterator[tuple[str, bytes]]:
+        for item in under(self._table, "list settings", _SETTINGS):
+            yield bytes(item[PLACE]["B"]).decode(), bytes(item["body"]["B"])
 
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
         return sum(self._rewrap(pairs[start : start + _AT_ONCE]) for start in range(0, len(pairs), _AT_ONCE))
@@ -189,16 +207,29 @@ class DynamoKeyRing(KeyRing):
             return refused.uncertain and self._item("shred key", vault_id).get("shredded") == attempt
         return True
 
+    def bury(self, vault_id: bytes) -> None:
+        put = {"shredded": {"B": random_bytes(16)}}
+        try:
+            self._change("bury key", vault_id, when="attribute_not_exists(#wrapped)", given={}, put=put)
+        except Refused:
+            raise Conflict(f"vault {vault_id.hex()[:12]} has a key") from None
+
+    def tombstones(self) -> Iterator[bytes]:
+        return (vault_id for vault_id, item in self._items() if "shredded" in item)
+
     def entries(self) -> Iterator[RingEntry]:
         return self._listed(_PRESENT)
 
     def _listed(self, which: str) -> Iterator[RingEntry]:
+        found = (_entry(vault_id, item, which) for vault_id, item in self._items())
+        return (entry for entry in found if entry is not None)
+
+    def _items(self) -> Iterator[tuple[bytes, Item]]:
         for each in shelves():
             for item in under(self._table, "list keys", each):
                 vault_id = bytes(item[PLACE]["B"])
-                entry = _entry(vault_id, item, which) if len(vault_id) == VAULT_ID_BYTES else None
-                if entry is not None:
-                    yield entry
+                if len(vault_id) == VAULT_ID_BYTES:
+                    yield vault_id, item
 
     def close(self) -> None:
         self._table.close()

@@ -1,4 +1,4 @@
-"""One log store brought to what another holds, vault by vault: ciphertext is copied as it is, nothing is opened.
+"""One log store, or one key ring, brought to what another holds, vault by vault: all is copied as it is, nothing is opened.
 
 A vault that did not change costs one comparison of heads. Each vault is one transaction, so whatever cuts this short leaves
 a store in which every vault is whole, as of before or as of now. What was purged or dropped there goes here, too.
@@ -6,17 +6,25 @@ a store in which every vault is whole, as of before or as of now. What was purge
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
+from dataclasses import replace
 
+from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
-from tacita.sealed import CopyCounts, SealedEvent, SealedRow, VaultHead, moved
+from tacita.sealed import CopyCounts, RingEntry, SealedEvent, SealedRow, VaultHead, moved
 
 
-def follow(copy: LogStore, source: LogStore) -> CopyCounts:
-    """Make `copy` hold every vault as `source` does. Snapshots are not copied. Nothing else may write to `copy`."""
+def follow(
+    copy: LogStore, source: LogStore, progress: Callable[[int, int | None], None] = lambda _done, _total: None
+) -> CopyCounts:
+    """Make `copy` hold every vault as `source` does. Snapshots are not copied. Nothing else may write to `copy`.
+
+    `progress` is called with (vaults done, None).
+    """
     unchanged = written = dropped = 0
     wanted = set[bytes]()
     for head in source.vaults():
+        progress(len(wanted), None)
         wanted.add(head.vault_id)
         if copy.head(head.vault_id) == head:
             unchanged += 1
@@ -59,3 +67,39 @@ def _goes_on(kept: Iterator[SealedRow], rows: list[SealedRow]) -> bool:
         (mine.digest, mine.sealed is None) == (row.digest, row.sealed is None)
         for mine, row in zip(kept, rows, strict=False)
     )
+
+
+def follow_ring(copy: KeyRing, source: KeyRing, *, but: Container[str] = ()) -> int:
+    """Make `copy` hold every setting, tombstone and entry as `source` does; how many entries were written.
+
+    Settings named in `but` are each ring's own. Nothing else may write to `copy`, and no key may be waiting to follow another
+    in `source`. What changes there meanwhile is brought by the next time.
+    """
+    wanted = {name: value for name, value in source.settings() if name not in but}
+    for name, value in wanted.items():
+        kept = copy.setting(name)
+        if kept != value:
+            copy.swap_setting(name, kept, value)
+    for name in [name for name, _ in copy.settings() if name not in wanted and name not in but]:
+        copy.drop_setting(name)
+    buried = set(copy.tombstones())
+    for vault_id in source.tombstones():
+        if vault_id not in buried and not copy.shred(vault_id):
+            copy.bury(vault_id)
+    written = sum(_copy_entry(copy, entry) for entry in source.entries())
+    copy.settle()
+    return written
+
+
+def _copy_entry(copy: KeyRing, entry: RingEntry) -> bool:
+    """False if it is there already."""
+    kept = copy.get(entry.vault_id)
+    if kept == entry:
+        return False
+    if kept is not None and kept.anchor.seq < entry.anchor.seq and replace(kept, anchor=entry.anchor) == entry:
+        copy.advance(entry.vault_id, entry.anchor)
+        return True
+    # Another key, a key wrapped anew, or a copy that went on by itself: this one takes its place as a whole.
+    copy.shred(entry.vault_id)
+    copy.create(entry)
+    return True

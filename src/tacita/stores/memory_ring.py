@@ -41,6 +41,18 @@ class MemoryKeyRing(KeyRing):
             self._open()
             self._settings.pop(name, None)
 
+    def swap_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        with self._lock:
+            self._open()
+            if self._settings.get(name) == expected:
+                self._settings[name] = value
+            return self._settings.get(name) == value
+
+    def settings(self) -> Iterator[tuple[str, bytes]]:
+        with self._lock:
+            self._open()
+            return iter(sorted(self._settings.items()))
+
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
         done = 0
         with self._lock:
@@ -120,6 +132,16 @@ class MemoryKeyRing(KeyRing):
             self._successors.pop(vault_id, None)
             self._entries[vault_id] = None
             return True
+
+    def bury(self, vault_id: bytes) -> None:
+        with self._lock:
+            if self._open().get(checked_vault_id(vault_id)) is not None:
+                raise Conflict(f"vault {vault_id.hex()[:12]} has a key")
+            self._entries[vault_id] = None
+
+    def tombstones(self) -> Iterator[bytes]:
+        with self._lock:
+            return iter(sorted(vault_id for vault_id, entry in self._open().items() if entry is None))
 
     def entries(self) -> Iterator[RingEntry]:
         with self._lock:

@@ -52,6 +52,7 @@ class PostgresLogStore(LogStore):
     def __init__(self, uri: str, secrets: Callable[[str], Secret]) -> None:
         self._db = Database(uri, secrets, DATA)
         self._schema = self._db.address.schema
+        self.name = self._db.address.name
 
     def __repr__(self) -> str:
         return f"<PostgresLogStore {self._db.address.name}>"

@@ -33,6 +33,7 @@ class PostgresKeyRing(KeyRing):
     def __init__(self, uri: str, secrets: Callable[[str], Secret]) -> None:
         self._db = Database(uri, secrets, RING)
         self._schema = self._db.address.schema
+        self.name = self._db.address.name
         of_schema = f"FROM {self._schema}.%s AS k JOIN {self._schema}.anchors USING (vault_id)"
         self._select = f"SELECT {_COLUMNS}, seq, chain {of_schema}"
 
@@ -57,6 +58,30 @@ class PostgresKeyRing(KeyRing):
     def drop_setting(self, name: str) -> None:
         query = f"DELETE FROM {self._schema}.settings WHERE name = %s"
         self._db.write("drop setting", lambda db: db.execute(query, (name,)).rowcount)
+
+    def swap_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        query = f"SELECT value FROM {self._schema}.settings WHERE name = %s"
+
+        def kept(db: Connection) -> bytes | None:
+            found = db.execute(query, (name,), binary=True).fetchone()
+            return None if found is None else found[0]
+
+        def work(db: Connection) -> bool:
+            # One statement each: two who swap at a time wait for each other, and the second finds another value.
+            if expected is None:
+                change = f"INSERT INTO {self._schema}.settings (name, value) VALUES (%s, %b) ON CONFLICT DO NOTHING"
+                done = db.execute(change, (name, value)).rowcount
+            else:
+                change = f"UPDATE {self._schema}.settings SET value = %b WHERE name = %s AND value = %b"
+                done = db.execute(change, (value, name, expected)).rowcount
+            return bool(done) or kept(db) == value
+
+        return self._db.write("swap setting", work, lambda db: True if kept(db) == value else None)
+
+    def settings(self) -> Iterator[tuple[str, bytes]]:
+        found = self._db.rows("list settings", f"SELECT name, value FROM {self._schema}.settings", ())
+        # Sorted here: the server's order of texts is its own.
+        return iter(sorted((str(name), bytes(value)) for name, value in found))
 
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
         query = f"UPDATE {self._schema}.keys SET wrapped = %b, provider = %s WHERE vault_id = %b AND wrapped = %b"
@@ -204,6 +229,21 @@ class PostgresKeyRing(KeyRing):
             return True if db.execute(query, (vault_id,)).fetchone() is not None else None
 
         return self._db.write("shred key", work, settled)
+
+    def bury(self, vault_id: bytes) -> None:
+        checked_vault_id(vault_id)
+
+        def work(db: Connection) -> bool:
+            if self._lock(db, vault_id) is not None:
+                raise Conflict(f"vault {vault_id.hex()[:12]} has a key")
+            query = f"INSERT INTO {self._schema}.tombstones (vault_id) VALUES (%b) ON CONFLICT DO NOTHING"
+            db.execute(query, (vault_id,))
+            return True
+
+        self._db.write("bury key", work)
+
+    def tombstones(self) -> Iterator[bytes]:
+        return (row[0] for row in self._db.pages("list tombstones", f"SELECT vault_id FROM {self._schema}.tombstones"))
 
     def entries(self) -> Iterator[RingEntry]:
         return map(_entry, self._db.pages("list keys", self._select % "keys"))

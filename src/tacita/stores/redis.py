@@ -47,6 +47,7 @@ class RedisLogStore(LogStore):
         parsed = _redis_uri.parse(uri)
         self._servers = Servers(parsed, secret)
         self._prefix = f"{parsed.prefix}:log:"
+        self.name = parsed.place
         self._rewrites = _redis_aof.Rewrites(self._servers, parsed.rewrite)
         try:
             _redis_aof.check(self._servers, parsed)

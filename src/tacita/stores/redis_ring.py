@@ -32,6 +32,7 @@ class RedisKeyRing(KeyRing):
         self._servers = Servers(parsed, secret)
         self._prefix = f"{parsed.prefix}:ring:"
         self._settings = f"{parsed.prefix}:ring-setting:"
+        self.name = parsed.place
         self._rewrites = _redis_aof.Rewrites(self._servers, parsed.rewrite)
         try:
             _redis_aof.check(self._servers, parsed)
@@ -61,6 +62,24 @@ class RedisKeyRing(KeyRing):
         key = self._setting_key(name)
         self._servers.call("drop setting", "UNLINK", key)
         self._rewrites.deleted(key)
+
+    def swap_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        key = self._setting_key(name)
+        given = ("absent", "") if expected is None else ("present", expected)
+        done = bool(self._servers.run("swap setting", _redis_ring_scripts.SWAP, [key], *given, value))
+        if done and expected is not None:
+            self._rewrites.deleted(key)
+        return done
+
+    def settings(self) -> Iterator[tuple[str, bytes]]:
+        names = {
+            bytes.fromhex(key[len(self._settings) :].decode()).decode()
+            for key in self._servers.keys(f"{self._settings}*")
+        }
+        for name in sorted(names):
+            value = self.setting(name)
+            if value is not None:
+                yield name, value
 
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
         attempt = random_bytes(8)
@@ -126,19 +145,31 @@ class RedisKeyRing(KeyRing):
             self._rewrites.deleted(self._key(vault_id))
         return done
 
+    def bury(self, vault_id: bytes) -> None:
+        if not self._run("bury key", _redis_ring_scripts.BURY, vault_id, random_bytes(8)):
+            raise Conflict(f"vault {vault_id.hex()[:12]} has a key")
+
+    def tombstones(self) -> Iterator[bytes]:
+        for vault_id, found in self._all("shredded"):
+            if found[0] is not None:
+                yield vault_id
+
     def entries(self) -> Iterator[RingEntry]:
         return self._listed(_PRESENT)
 
     def _listed(self, fields: Sequence[str]) -> Iterator[RingEntry]:
+        found = (_entry(vault_id, values) for vault_id, values in self._all(*fields))
+        return (entry for entry in found if entry is not None)
+
+    def _all(self, *fields: str) -> Iterator[tuple[bytes, Any]]:
+        """These fields of every vault, in order of vault id."""
         start = len(self._prefix) + 1
         names = set(self._servers.keys(f"{self._prefix}{{*}}"))
         ids = sorted(_redis_rows.vault_id(name[start : start + 2 * VAULT_ID_BYTES]) for name in names)
         for at in range(0, len(ids), _PAGE):
             page = ids[at : at + _PAGE]
             asked = [("HMGET", self._key(vault_id), *fields) for vault_id in page]
-            for vault_id, found in zip(page, self._servers.many("list keys", asked), strict=True):
-                if (entry := _entry(vault_id, found)) is not None:
-                    yield entry
+            yield from zip(page, self._servers.many("list keys", asked), strict=True)
 
     def close(self) -> None:
         self._servers.close_after(self._rewrites.settle)

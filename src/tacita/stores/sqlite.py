@@ -65,6 +65,7 @@ class SqliteLogStore(LogStore):
     def __init__(self, path: Path, *, wait: float = WAIT_SECONDS, is_copy: bool = False) -> None:
         """With `is_copy` the file is there already and its folder may be open to others, as that of a backup may."""
         self._db = Database(path, LAYOUT, wait=wait, anywhere=is_copy)
+        self.name = f"sqlite {self._db.path}"
 
     @property
     def path(self) -> Path:

@@ -58,6 +58,7 @@ class SqliteKeyRing(KeyRing):
         # whatever was written to the write-ahead log before.
         self._anchors = self._db.dedicated(synchronous="NORMAL")
         self._anchors_lock = threading.Lock()
+        self.name = f"sqlite {self._db.path}"
 
     @property
     def path(self) -> Path:
@@ -79,6 +80,22 @@ class SqliteKeyRing(KeyRing):
         with self._db.transaction("drop setting") as db:
             db.execute("DELETE FROM settings WHERE name = ?", (name,))
         self._db.scrub()
+
+    def swap_setting(self, name: str, expected: bytes | None, value: bytes) -> bool:
+        with self._db.transaction("swap setting") as db:
+            row = db.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+            kept = None if row is None else _value(row[0])
+            if kept != expected:
+                return kept == value
+            db.execute("DELETE FROM settings WHERE name = ?", (name,))
+            db.execute("INSERT INTO settings (name, value) VALUES (?,?)", (name, value))
+        self._db.scrub()
+        return True
+
+    def settings(self) -> Iterator[tuple[str, bytes]]:
+        with self._db.connection("list settings") as db:
+            found = db.execute("SELECT name, value FROM settings ORDER BY name").fetchall()
+        return iter([(str(name), _value(value)) for name, value in found])
 
     def rewrap(self, pairs: Sequence[tuple[RingEntry, RingEntry]]) -> int:
         done = 0
@@ -196,16 +213,29 @@ class SqliteKeyRing(KeyRing):
             self._db.scrub()
         return found
 
+    def bury(self, vault_id: bytes) -> None:
+        with self._db.transaction("bury key") as db:
+            query = "SELECT EXISTS (SELECT 1 FROM keys WHERE vault_id = ?)"
+            if db.execute(query, (checked_vault_id(vault_id),)).fetchone()[0]:
+                raise Conflict(f"vault {vault_id.hex()[:12]} has a key")
+            db.execute("INSERT INTO tombstones VALUES (?) ON CONFLICT DO NOTHING", (vault_id,))
+
+    def tombstones(self) -> Iterator[bytes]:
+        return (checked_vault_id(row[0]) for row in self._rows("SELECT vault_id FROM tombstones"))
+
     def entries(self) -> Iterator[RingEntry]:
         return self._pages(_SELECT)
 
     def _pages(self, select: str) -> Iterator[RingEntry]:
+        return map(_entry, self._rows(select))
+
+    def _rows(self, select: str) -> Iterator[tuple[Any, ...]]:
         # A page at a time: the caller may do anything in between, and a view must not stay open that long.
         last = b""
         while True:
             with self._db.connection("list keys") as db:
                 page = db.execute(f"{select} WHERE vault_id > ? ORDER BY vault_id LIMIT ?", (last, _PAGE)).fetchall()
-            yield from map(_entry, page)
+            yield from page
             if len(page) < _PAGE:
                 return
             last = page[-1][0]

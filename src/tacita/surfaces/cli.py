@@ -16,6 +16,7 @@ from tacita import __version__
 from tacita.config import egress
 from tacita.errors import InvalidInput, TacitaError
 from tacita.operations import Response, execute, mapping_of, stream
+from tacita.surfaces.cli_moving import migrate_store
 from tacita.surfaces.cli_oversight import register
 from tacita.surfaces.command import (
     Agent,
@@ -61,6 +62,7 @@ app.add_typer(telemetry_app, name="telemetry")
 app.add_typer(guard_app, name="guard")
 app.add_typer(models_app, name="models")
 register(app)
+app.command("migrate-store")(migrate_store)
 
 
 def _version(show_it: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tacita.errors import HeadMoved, InvalidInput, StoreError
+from tacita.errors import HeadMoved, InvalidInput, Moved, StoreError
 from tacita.ports.log import LogStore
 from tacita.sealed import DropCounts, PurgedEvent, SealedEvent, SealedPart, VaultHead
 from tacita.testing.log_load import LATER, A, B, E, LogStoreUnderLoad, event, events
@@ -192,6 +192,33 @@ class LogStoreContract(LogStoreUnderLoad):
         next(abandoned)
         del abandoned
         assert store.append(A, 1_505, [event(3)], epoch=E) == 1_506
+
+    def test_a_fence_stops_what_would_be_lost(self, store: LogStore) -> None:
+        class Closed:
+            def begin(self) -> None:
+                raise AssertionError("a store begins nothing by itself")
+
+            def finish(self) -> None:
+                raise Moved("no more")
+
+        store.append(A, 0, events(1, 2), epoch=E)
+        store.fence, before = Closed(), store.fence
+        for use in (
+            lambda: store.head(A),
+            lambda: store.append(A, 2, [event(3)], epoch=E),
+            lambda: store.replace(A, VaultHead(A, 1, 2, E), events(1, 3), epoch=E),
+            lambda: store.drop(A, epoch=E),
+        ):
+            with pytest.raises(Moved):
+                use()
+        store.fence = before
+        assert [row.seq for row in store.read(A)] == [1, 2]
+
+    def test_it_has_a_name(self, store: LogStore, tmp_path: Path) -> None:
+        if self.persistent:
+            other = self.make(tmp_path / "another")
+            assert store.name not in ("", other.name)
+            other.close()
 
     def test_opened_again_it_holds_the_same(self, tmp_path: Path) -> None:
         if not self.persistent:

@@ -145,6 +145,57 @@ class KeyRingContract(KeyRingUnderLoad):
         assert ring.put_setting_once("x", b"2") == b"1"
         assert ring.setting("x") == b"1"
 
+    def test_a_setting_is_swapped_in_one_step(self, ring: KeyRing) -> None:
+        assert ring.swap_setting("x", None, b"1")
+        assert not ring.swap_setting("x", None, b"2")
+        assert not ring.swap_setting("x", b"0", b"2")
+        assert not ring.swap_setting("missing", b"0", b"2")
+        assert ring.setting("x") == b"1"
+        assert ring.swap_setting("x", b"1", b"2")
+        assert ring.swap_setting("x", b"1", b"2"), "asked again after its answer was lost"
+        assert ring.setting("x") == b"2"
+        assert ring.setting("missing") is None
+
+    def test_a_race_to_swap_has_one_winner(self, ring: KeyRing) -> None:
+        ring.put_setting_once("x", b"before")
+        with ThreadPoolExecutor(4) as pool:
+            won = list(pool.map(lambda number: ring.swap_setting("x", b"before", b"%d" % number), range(8)))
+        assert sum(won) == 1
+        assert ring.setting("x") == b"%d" % won.index(True)
+
+    def test_settings_are_listed(self, ring: KeyRing) -> None:
+        assert list(ring.settings()) == []
+        for name in ("rekeyed@b", "catalog", "catalog@file:1", "Z"):
+            ring.put_setting_once(name, name.encode())
+        ring.drop_setting("catalog")
+        ring.create(entry(A))
+        assert list(ring.settings()) == [(name, name.encode()) for name in ("Z", "catalog@file:1", "rekeyed@b")]
+
+    def test_tombstones_are_listed_and_left_for_others(self, ring: KeyRing) -> None:
+        assert list(ring.tombstones()) == []
+        for vault_id in (B, A):
+            ring.create(entry(vault_id))
+            ring.shred(vault_id)
+        assert list(ring.tombstones()) == [A, B]
+        ring.create(entry(A))
+        assert list(ring.tombstones()) == [B]
+        with pytest.raises(Conflict):
+            ring.bury(A)
+        assert ring.get(A) == entry(A), "a key is not destroyed by it"
+        for _ in range(2):
+            ring.bury(B)
+            ring.bury(b"c" * 32)
+        assert list(ring.tombstones()) == [B, b"c" * 32]
+        assert ring.shredded(b"c" * 32)
+        ring.create(entry(b"c" * 32))
+        assert list(ring.tombstones()) == [B]
+
+    def test_it_has_a_name(self, ring: KeyRing, tmp_path: Path) -> None:
+        if self.persistent:
+            other = self.make(tmp_path / "another")
+            assert ring.name not in ("", other.name)
+            other.close()
+
     def test_entries_in_order(self, ring: KeyRing) -> None:
         ring.create(entry(B))
         ring.create(entry(A))

@@ -111,6 +111,8 @@ class Vaults(Generic[Index]):
         vault_id = self.keys.vault_id(tenant, subject.kind, subject.id)
         # From here, so that one who waits behind another for the same vault does not begin to wait anew after it.
         deadline = self.room.deadline()
+        # Sooner than the store itself refuses: what begins now has time to be written down in the audit log.
+        self.store.fence.begin()
         with self._lock:
             slot = self._slots.get(vault_id)
             if slot is None:
@@ -311,6 +313,8 @@ class Vaults(Generic[Index]):
             if self.keys.ring.get(vault_id) is not None:
                 # Made anew already. What was there is gone: whoever makes a vault removes the noise first.
                 break
+        # A vault without rows as well: a key that was destroyed after all had been moved elsewhere is still there.
+        self.store.fence.finish()
         self.forget_open(vault_id)
         return shredded, dropped
 
