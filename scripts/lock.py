@@ -47,7 +47,7 @@ def resolve(output: str, *inputs: str) -> None:
     path.write_text(HEADER + text, encoding="utf-8")
 
 
-def extra(name: str) -> None:
+def resolve_extra(name: str) -> None:
     """Write what an extra adds to run.txt, in versions that agree with every other lock."""
     output = f"extras/{name}.txt"
     resolve(
@@ -71,7 +71,7 @@ if __name__ == "__main__":
     resolve("dev.txt", *project, "--group", "dev")
     resolve("run.txt", *project, "--constraint", "requirements/dev.txt")
     for name in IMAGE:
-        extra(name)
+        resolve_extra(name)
     resolve("lint.txt", "--group", "lint")
     resolve("deploy.txt", "--group", "deploy")
     extras = [f"--extra={name}" for name in VECTORS]
