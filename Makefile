@@ -1,10 +1,11 @@
-# Everything a fresh machine needs is python3 (>= 3.11, with venv), make and git.
+# Everything a fresh machine needs is python3 (>= 3.11.4, with venv), make and git.
 # `make demo` runs the main job; `make test` runs the tests.
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 LINT   := $(VENV)-lint
+DEPLOY := $(VENV)-deploy
 VECTORS := $(VENV)-vectors
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
@@ -25,7 +26,7 @@ REPORT ?=
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
 .PHONY: help setup setup-dev model demo test check static rules quick vectors bench scorecard torture fuzz coverage mutate offline \
-	format sbom wheel audit-deps lock clean
+	format sbom wheel audit-deps deploy-lint lock clean
 
 help:
 	@echo "make demo     set up, fetch the embedding model and run the main job"
@@ -43,6 +44,7 @@ help:
 	@echo "make rules    hold src/ to our semgrep rules and the rules to their examples"
 	@echo "make sbom     list what is locked, with hashes and licences: dist/sbom.cdx.json"
 	@echo "make wheel    build the last commit three times, compare the bytes, try the wheel out: dist/"
+	@echo "make deploy-lint  hold deploy/ to hadolint, Helm and Kubernetes' schemas, and run the image's build steps"
 	@echo "make audit-deps  ask the vulnerability service about what is locked (network)"
 	@echo "make lock     resolve the dependencies again and write the hashes"
 	@echo "make clean    remove what these targets made"
@@ -50,8 +52,8 @@ help:
 # --- set-up: each step leaves a stamp, so that a second run costs nothing ---
 
 $(VENV)/.made:
-	@command -v $(PYTHON) >/dev/null || { echo "tacita needs Python 3.11 or newer: install python3 (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tacita needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "tacita needs Python 3.11.4 or newer: install python3 (Debian: apt-get install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "tacita needs Python 3.11.4 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
@@ -168,9 +170,19 @@ sbom: $(VENV)/.dev
 wheel: $(VENV)/.run
 	$(PY) scripts/wheel.py
 
+$(DEPLOY)/.made: requirements/deploy.txt $(VENV)/.made
+	$(PYTHON) -m venv --clear $(DEPLOY)
+	$(DEPLOY)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/deploy.txt
+	@touch $@
+
+# The image's build steps fetch from the package registry, so `make test` leaves them out.
+deploy-lint: $(VENV)/.dev $(DEPLOY)/.made
+	$(DEPLOY)/bin/python scripts/deploy_lint.py
+	TACITA_REGISTRY=1 $(PY) -m pytest -q tests/deploy/test_image_steps.py
+
 # Not part of CI: it needs a service that may be out of reach, and then nothing has been audited.
 audit-deps: $(LINT)/.made
-	@for lock in run model; do \
+	@for lock in run model extras/postgres extras/redis extras/dynamodb extras/awskms extras/gcpkms extras/azurekms extras/models; do \
 		$(LINT)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --timeout 20 \
 			--requirement requirements/$$lock.txt || { echo "requirements/$$lock.txt: NOT audited or NOT clean (see above);" \
 			"an error above means that the service was not reached and nothing is known" >&2; exit 1; }; \

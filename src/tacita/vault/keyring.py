@@ -59,12 +59,29 @@ class Keys:
             raise
 
     def _open_catalog(self) -> SecretKey:
-        # After a rotation it is there once for each root key, until the old ones are let go of.
-        wrapped = self.ring.setting(_rotated_catalog(self._provider)) or self.ring.setting(_CATALOG)
+        wrapped = self._wrapped_catalog()
+        if wrapped is None and self._is_used():
+            # Another process may have begun to use an empty ring, or ended a rotation, since we looked.
+            wrapped = self._wrapped_catalog()
+            if wrapped is None:
+                # With a new catalog everything that is kept would look as if it had never been there.
+                raise WrongKey(
+                    f"the key ring is in use, and root key {self._provider.id} does not open it: was it rotated away? "
+                    "Name the present root key"
+                )
         if wrapped is None:
             fresh = self._wrap(self._provider, SecretKey.generate(), _CATALOG_CONTEXT)
             wrapped = self.ring.put_setting_once(_CATALOG, fresh)
         return self._provider.unwrap(wrapped, _CATALOG_CONTEXT)
+
+    def _wrapped_catalog(self) -> bytes | None:
+        # After a rotation it is there once for each root key, until the old ones are let go of.
+        return self.ring.setting(_rotated_catalog(self._provider)) or self.ring.setting(_CATALOG)
+
+    def _is_used(self) -> bool:
+        """Whether the ring has a catalog under whatever root key, or a vault."""
+        catalogs = (name for name, _ in self.ring.settings() if name.partition("@")[0] == _CATALOG)
+        return next(catalogs, None) is not None or next(iter(self.ring.entries()), None) is not None
 
     def hand_catalog_to(self, provider: KeyProvider) -> None:
         """Let another root key open the catalog as well."""

@@ -13,7 +13,7 @@ import pytest
 
 from tacita import KeyUnavailable, Memory, TacitaError
 from tacita.config import Settings
-from tacita.errors import ConfigError
+from tacita.errors import ConfigError, WrongKey
 from tacita.rotating import rotate
 from tacita.sealed import RingEntry
 from tacita.testing.tampering import editable
@@ -56,8 +56,23 @@ def test_all_vault_keys_move_and_the_old_root_key_opens_nothing_in_the_end(
         assert not files, "a wrapped key of before is still in the ring's files"
     end = rotate(settings(filled), None)
     assert (end.rewrapped, end.left, end.previous) == (0, 0, ())
+    old = (filled / "keys" / "root.key").read_bytes()
     (filled / "keys" / "root.key").unlink()
     assert everything(filled) == {f"text {number}" for number in range(20)}
+    # A machine whose home is empty and whose settings still name the root key of before must not find an empty memory.
+    elsewhere = filled.parent / "elsewhere"
+    (elsewhere / "keys").mkdir(mode=0o700, parents=True)
+    elsewhere.chmod(0o700)
+    (elsewhere / "keys" / "root.key").write_bytes(old)
+    (elsewhere / "keys" / "root.key").chmod(0o600)
+    with pytest.raises(WrongKey, match="rotated away"):
+        Memory(
+            elsewhere,
+            store=f"sqlite:{filled / 'data' / 'log.db'}",
+            ring=f"sqlite:{filled / 'keys' / 'ring.db'}",
+            keys="file:root.key",
+            embedder="none",
+        )
     assert data <= _digests(filled), "the data stay as they are"
     with opened(filled) as memory:
         assert [each["outcome"] for each in memory.audit() if each["operation"] == "rotate"] == ["begun", "ok"]
