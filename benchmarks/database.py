@@ -10,6 +10,7 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def running(where: Path | None = None) -> Iterator[Database]:
             _set_up(folder, port)
             yield Database(folder, port)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # without waiting for those who are still connected
             server.wait(60)
             shutil.rmtree(folder, ignore_errors=True)
 

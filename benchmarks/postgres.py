@@ -31,7 +31,7 @@ import speed
 from tacita import Memory
 
 SIZE = 10_000
-_TURNS = 4
+_TURNS = 12
 
 
 class Table:
@@ -154,7 +154,7 @@ def neighbours(table: Table, place: database.Database, sizes: list[int]) -> None
             for number in range(made, size):
                 many.add(queries[number % 64], user_id=f"other-{number}")
             made = size
-            for what, limit, repeats in (("search", 1.15, 400), ("add", 1.15, 100)):
+            for what, limit, repeats in (("search", 1.15, 160), ("add", 1.15, 40)):
                 took: dict[Memory, list[float]] = {few: [], many: []}
                 for _ in range(_TURNS):
                     for memory, medians in took.items():

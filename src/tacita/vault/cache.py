@@ -19,7 +19,7 @@ from tacita.vault.fold import DerivedIndex
 from tacita.vault.format import VaultKeys
 from tacita.vault.keeper import Held, Keeper
 from tacita.vault.keyring import Keys
-from tacita.vault.room import MIB, Room, Share
+from tacita.vault.room import Room, Share
 from tacita.vault.vault import IndexKind, OpenVault
 
 Index = TypeVar("Index", bound=DerivedIndex)
@@ -258,7 +258,7 @@ class Vaults(Generic[Index]):
             if not create:
                 return None
             found = self.keys.create(tenant, subject.kind, subject.id)
-        share = self._admit(vault_id, found[1], deadline)
+        share = self._admit(*found, deadline)
         try:
             # Erased or sealed anew while we waited.
             if share.waited and (found := find()) is None:
@@ -279,16 +279,13 @@ class Vaults(Generic[Index]):
         self._count(share, vault)
         return vault
 
-    def _admit(self, vault_id: bytes, anchor: Anchor, deadline: float) -> Share:
+    def _admit(self, keys: VaultKeys, anchor: Anchor, deadline: float) -> Share:
         """Room for a vault that is not open yet, as large as its number of events lets expect."""
-        head = self.store.head(vault_id)
+        head = self.store.head(keys.vault_id)
         events = max(anchor.seq, 0 if head is None else head.seq)
         nbytes = int((_VAULT_BYTES + events * self._bytes_an_event) * _OPENING)
         if nbytes > self.room.capacity:
-            log.warning(
-                "vault %s takes about %d MiB, more than cache_bytes: it is opened when no other is in use",
-                *(vault_id.hex()[:12], nbytes // MIB),
-            )
+            log.warning("vault %s takes more than cache_bytes: it is opened when no other is in use", keys.name)
         return self.room.enter(nbytes, deadline)
 
     def _left(self, vault_id: bytes, share: Share) -> None:

@@ -67,7 +67,7 @@ class OpenVault(Generic[Index]):
         self._epoch = keys.epoch
         self.lock = RLock()
         self.keys = keys
-        self.on_write: Callable[[OpenVault[Index]], None] | None = None
+        self.on_write: Callable[[OpenVault[Index]], None] = lambda _vault: None
         """Called after a transaction that wrote something."""
         self._store = store
         self._ring = ring
@@ -190,8 +190,7 @@ class OpenVault(Generic[Index]):
                     self.state.apply(seq, event)
                 if change.purge:
                     self._snapshot_seq = 0
-                if self.on_write is not None:
-                    self.on_write(self)
+                self.on_write(self)
                 return change.result
 
     def _tag(self, event: Event) -> bytes:

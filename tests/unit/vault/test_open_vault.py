@@ -10,7 +10,7 @@ from tests.unit.vault.places import Place, added, item
 
 from tacita.errors import KeyUnavailable, StoreError, Tampered
 from tacita.items import Subject
-from tacita.sealed import DropCounts, SealedRow, VaultHead
+from tacita.sealed import DropCounts, SealedEvent, SealedRow, VaultHead
 from tacita.stores.memory import MemoryLogStore
 from tacita.vault import cache, vault
 from tacita.vault.events import Isolated, ItemAdded, ItemDeleted, encode
@@ -395,3 +395,37 @@ def test_a_vault_of_which_events_were_given_up_is_opened_again(place: Place) -> 
     again.refresh()
     assert again.keys.version == 3, "given up before it was opened is no reason to open it again"
     assert place.vault() is again
+
+
+class Telling(MemoryLogStore):
+    """A store that tells the last event's digest, as one with standbys does."""
+
+    def _head(self, vault_id: bytes) -> VaultHead | None:
+        head = super()._head(vault_id)
+        if head is None:
+            return None
+        last = self._fetch(vault_id, [head.seq])
+        return replace(head, digest=last[0].digest if last else None)
+
+
+def test_another_history_that_has_come_as_far_is_noticed_where_the_store_tells_its_last_event() -> None:
+    """A failover lost the last event, the key ring went back with it, and somebody else wrote as many since."""
+    before = Place(Telling())
+    before.write(added(1))
+    after = Place(Telling(), ring=before.ring, provider=before.provider)
+    rows = [SealedEvent(row.item_tag, row.sealed or b"", row.digest) for row in before.store.read(before.vault_id())]
+    head = before.store.head(before.vault_id())
+    assert head is not None
+    after.store.append(before.vault_id(), 0, rows, epoch=head.epoch)
+    anchor = before.ring.get(before.vault_id())
+    assert anchor is not None
+    opened = before.write(added(2, "acknowledged, and lost"))
+    opened.refresh()
+    before.ring.rewind(before.vault_id(), anchor.anchor)
+    after.write(added(3, "another history"))
+    before.ring.rewind(before.vault_id(), anchor.anchor)
+    opened._store = after.store
+    for use in (opened.refresh, lambda: opened.transact(lambda _: Change(None, [added(4)]))):
+        with pytest.raises(Tampered, match="seq 2: rolled back, and another history was written since"):
+            use()
+    assert after.texts() == ["text 1", "another history"]

@@ -319,7 +319,7 @@ def test_the_operator_is_told_of_a_vault_larger_than_everything(
     crowded.vaults.room.capacity = 1
     with caplog.at_level(logging.WARNING, "tacita.vaults"):
         assert len(crowded.texts(USERS[0])) == 300
-    assert "more than cache_bytes: it is opened when no other is in use" in caplog.text
+    assert "takes more than cache_bytes: it is opened when no other is in use" in caplog.text
 
 
 def test_a_vault_that_somebody_reads_is_let_go_of_without_its_snapshot(
