@@ -15,19 +15,24 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tacita import Memory
+from tacita._home import make_key_file
 from tacita.config import Settings
 from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable, Moved, StoreError, TacitaError, Tampered
 from tacita.flows import moving
+from tacita.keys.file import open_file
 from tacita.migrating import migrate, reopen
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
 from tacita.rotating import rotate
+from tacita.sealed import moved as moved_row
+from tacita.stores.following import follow
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.stores.sqlite import SqliteLogStore
 from tacita.stores.sqlite_ring import SqliteKeyRing
 from tacita.surfaces.cli import app
 from tacita.testing.ring_load import A, entry
 from tacita.vault import moved
+from tacita.vault.keyring import Keys
 from tacita.vault.moved import Fence, Mark
 
 
@@ -385,6 +390,55 @@ def test_an_operator_may_use_the_old_place_again(home: Path, place: tuple[str, s
         memory.add("goes on here", user_id="ana")
         assert memory.verify().ok
         assert [each["operation"] for each in memory.audit()].count("reopen_store") == 1
+
+
+def test_a_tenant_whose_root_key_is_out_of_reach_does_not_keep_the_others(home: Path, place: tuple[str, str]) -> None:
+    def of(tenant: str, new: dict[str, str] | None = None) -> Settings:
+        tenants = {"acme": {"keys": "file:acme.key"}}
+        return Settings.load(
+            home=home, config={"embedder": "none", "tenant": tenant, "tenants": tenants, **(new or {})}
+        )
+
+    filled(home)
+    make_key_file(home / "keys" / "acme.key")
+    with Memory(settings=of("acme")) as memory:
+        memory.add("theirs", user_id="ana")
+    (home / "keys" / "acme.key").rename(home / "keys" / "revoked.key")
+    report = migrate(of("default"), *place)
+    assert (report.opened, report.compared, report.vaults) == (5, 1, 6), "two audit logs are under the home's"
+    (home / "keys" / "revoked.key").rename(home / "keys" / "acme.key")
+    there = {"store": place[0], "ring": place[1]}
+    with Memory(settings=of("acme", there)) as memory:
+        assert [item.text for item in memory.get_all(user_id="ana").items] == ["theirs"]
+    with Memory(settings=of("default", there)) as memory:
+        assert memory.get_all(user_id="ana").total == 3
+
+
+def test_what_cannot_be_opened_is_compared_byte_by_byte(home: Path, place: tuple[str, str]) -> None:
+    filled(home)
+    log, ring = sides(home, None)
+    other, _ = sides(home, place)
+    target, source = moving.Side(other, ring), moving.Side(log, ring)
+    follow(other, log)
+    examination = moving.Examination(target, source, Keys(ring, open_file(home / "keys" / "root.key")))
+    examination.compare(moving.no_progress)
+    assert (examination.opened, examination.compared) == (4, 0)
+    vault = next(log.vaults())
+    examination._compare_rows(vault.vault_id)
+    rows = [moved_row(row) for row in log.read(vault.vault_id)]
+    other.replace(vault.vault_id, vault, [*rows, rows[-1]], epoch=vault.epoch)
+    with pytest.raises(StoreError, match=f"seq {vault.seq + 1}: it is not the same"):
+        examination._compare_rows(vault.vault_id)
+    with pytest.raises(StoreError, match=r"is not in .* as it is in"):
+        examination.compare(moving.no_progress)
+
+
+def test_without_a_look_into_it(home: Path, place: tuple[str, str]) -> None:
+    filled(home)
+    report = migrate(at(home), *place, verify=False)
+    assert (report.done, report.opened, report.vaults) == (True, 0, 4)
+    with Memory(settings=at(home, place)) as memory:
+        assert memory.verify().ok
 
 
 # ---------------------------------------------------------------------- beside others
