@@ -487,6 +487,7 @@ try:
         print("read", number, flush=True)
         number += 1
 except Moved:
+    memory.close()
     print("moved", number, flush=True)
 """
 
