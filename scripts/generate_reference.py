@@ -17,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "tacita"
 TARGET = ROOT / "docs" / "reference"
+SUPPORT = "support.md"
+"""Written by scripts/support_table.py, from what tests reported."""
 NOTE = "<!-- Written by scripts/generate_reference.py. Edit the docstrings, then `make format`. -->\n\n"
 
 PAGES: dict[str, tuple[str, str, list[str]]] = {
@@ -269,6 +271,7 @@ def pages() -> dict[str, str]:
     index = "# Reference\n\nMade from the docstrings and signatures of the code.\n\n"
     for file, text in sorted(made.items()):
         index += f"- [{text.removeprefix('# ').split(chr(10))[0]}]({file})\n"
+    index += f"- [What works with what, and how that was verified]({SUPPORT})\n"
     made["README.md"] = index
     return {file: NOTE + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n" for file, text in made.items()}
 
@@ -278,7 +281,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not current")
     wanted = pages()
-    present = {p.name: p.read_text(encoding="utf-8") for p in TARGET.glob("*.md")} if TARGET.is_dir() else {}
+    present = (
+        {p.name: p.read_text(encoding="utf-8") for p in TARGET.glob("*.md") if p.name != SUPPORT}
+        if TARGET.is_dir()
+        else {}
+    )
     if parser.parse_args().check:
         stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
         if stale:

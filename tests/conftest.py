@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -61,6 +62,18 @@ def _fenced_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def _support_recorded(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """What a test says about the support of a system goes into the report: see tests/support.py."""
+    yield
+    # Afterwards: by then the test has found its server.
+    said = getattr(request.cls, "supports", None) or getattr(request.module, "supports", None)
+    if callable(said):
+        said = said(request)
+    if said is not None:
+        record_property("supports", said.record(request))
 
 
 @pytest.fixture

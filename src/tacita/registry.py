@@ -109,14 +109,24 @@ def split(uri: str) -> tuple[str, str]:
     return scheme.partition("?")[0], rest
 
 
+def roles() -> tuple[Role, ...]:
+    """What is chosen by a scheme."""
+    return tuple(_BUILT_IN)
+
+
+def known(role: Role) -> tuple[str, ...]:
+    """The schemes that come with Tacita."""
+    return tuple(_BUILT_IN[role])
+
+
 def lookup(role: Role, scheme: str, allowed: tuple[str, ...] = ()) -> Callable[..., Any]:
     """The factory of a scheme. A third party's entry point (`tacita.<role>`) loads only if `allowed` names it.
 
     Raises ConfigError for an unknown scheme, naming the known ones.
     """
-    known = _BUILT_IN[role]
-    if scheme in known:
-        module, _, name = known[scheme].partition(":")
+    built_in = _BUILT_IN[role]
+    if scheme in built_in:
+        module, _, name = built_in[scheme].partition(":")
         factory: Callable[..., Any] = getattr(import_module(module), name)
         return factory
     for point in entry_points(group=f"tacita.{role}"):
@@ -125,4 +135,4 @@ def lookup(role: Role, scheme: str, allowed: tuple[str, ...] = ()) -> Callable[.
                 raise ConfigError(f"the plug-in {scheme!r} is installed but not allowed: add it to plugins.allow")
             loaded: Callable[..., Any] = point.load()
             return loaded
-    raise ConfigError(f"unknown scheme {scheme!r} for {role}; known are {', '.join(sorted(known))}")
+    raise ConfigError(f"unknown scheme {scheme!r} for {role}; known are {', '.join(sorted(built_in))}")

@@ -11,6 +11,7 @@ from threading import Thread
 from typing import ClassVar
 
 import pytest
+from tests.support import Support
 
 from tacita import AccessDenied, InvalidInput, Memory, StoreError, Tampered
 from tacita.config import Settings
@@ -147,6 +148,12 @@ class Keeper(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def supports(request: pytest.FixtureRequest) -> Support | None:
+    """Of the tests that ask an address."""
+    asked = "keeper" in request.fixturenames
+    return Support("anchors", ("http",), "a server on loopback", "live") if asked else None
 
 
 @pytest.fixture

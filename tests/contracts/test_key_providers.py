@@ -10,6 +10,7 @@ from pathlib import Path
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
+from tests.support import Support
 
 from tacita.keys import file, oskeyring
 from tacita.keys.environment import open_environment
@@ -38,6 +39,8 @@ class DesktopKeyring(KeyringBackend):
 
 
 class TestFile(KeyProviderContract):
+    supports = Support("keys", ("file",), "a private file", "live")
+
     def make(self, folder: Path) -> KeyProvider:
         path = folder / "root.key"
         if not path.exists():
@@ -46,17 +49,23 @@ class TestFile(KeyProviderContract):
 
 
 class TestEnvironment(KeyProviderContract):
+    supports = Support("keys", ("env",), "an environment variable", "live")
+
     def make(self, folder: Path) -> KeyProvider:
         root = hashlib.sha256(str(folder).encode()).digest()
         return open_environment("ROOT_KEY", {"ROOT_KEY": base64.b64encode(root).decode()}.get)
 
 
 class TestPassphrase(KeyProviderContract):
+    supports = Support("keys", ("passphrase",), "scrypt", "live")
+
     def make(self, folder: Path) -> KeyProvider:
         return open_passphrase("synthetic words for a test", folder / "passphrase.json", cost="insecure-test")
 
 
 class TestOsKeyring(KeyProviderContract):
+    supports = Support("keys", ("keyring",), "a backend in RAM", "protocol", ("keyring",))
+
     @pytest.fixture(autouse=True)
     def desktop(self) -> Iterator[None]:
         before = keyring.get_keyring()

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import boto3
 import pytest
+from tests.support import Support
 from tests.unit.keys.services.opened import SERVERS, VARIABLES, make, opened
 from tests.unit.keys.services.server import KeyServer
 
@@ -40,18 +41,22 @@ class Remote(KeyProviderContract):
 
 class TestAwsKms(Remote):
     scheme = "awskms"
+    supports = Support("keys", ("awskms",), "our AWS KMS stand-in", "protocol", ("boto3",))
 
 
 class TestGcpKms(Remote):
     scheme = "gcpkms"
+    supports = Support("keys", ("gcpkms",), "our Google Cloud KMS stand-in", "protocol", ("google-cloud-kms",))
 
 
 class TestAzureKeyVault(Remote):
     scheme = "azurekv"
+    supports = Support("keys", ("azurekv",), "our Azure Key Vault stand-in", "protocol", ("azure-keyvault-keys",))
 
 
 class TestTransit(Remote):
     scheme = "vault"
+    supports = Support("keys", ("vault",), "our Vault transit stand-in", "protocol")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,8 @@ def moto() -> Iterator[str]:
 
 class TestAwsKmsAgainstMoto(KeyProviderContract):
     """Somebody else's idea of KMS."""
+
+    supports = Support("keys", ("awskms",), "moto's AWS KMS", "protocol", ("boto3", "moto"))
 
     @pytest.fixture(autouse=True)
     def at(self, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:

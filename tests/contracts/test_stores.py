@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.support import Support
 
 from tacita.errors import StoreError
 from tacita.ports.keys import KeyRing
@@ -20,11 +21,14 @@ from tacita.testing.ring_contract import KeyRingContract, entry
 
 
 class TestSqliteLogStore(LogStoreContract):
+    supports = Support("stores", ("sqlite",), f"SQLite {sqlite3.sqlite_version}", "live")
+
     def make(self, folder: Path) -> LogStore:
         return SqliteLogStore(folder / "log.db")
 
 
 class TestMemoryLogStore(LogStoreContract):
+    supports = Support("stores", ("memory",), "this process's RAM", "live")
     persistent = False
 
     def make(self, folder: Path) -> LogStore:
@@ -32,11 +36,14 @@ class TestMemoryLogStore(LogStoreContract):
 
 
 class TestSqliteKeyRing(KeyRingContract):
+    supports = Support("rings", ("sqlite",), f"SQLite {sqlite3.sqlite_version}", "live")
+
     def make(self, folder: Path) -> KeyRing:
         return SqliteKeyRing(folder / "ring.db")
 
 
 class TestMemoryKeyRing(KeyRingContract):
+    supports = Support("rings", ("memory",), "this process's RAM", "live")
     persistent = False
 
     def make(self, folder: Path) -> KeyRing:

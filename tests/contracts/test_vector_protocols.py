@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import Support
 
 from tacita.errors import ConfigError, StoreError
 from tacita.ports.vectors import VectorIndex
@@ -24,6 +25,8 @@ class Revealed:
 
 
 class TestPinecone(VectorIndexContract):
+    supports = Support("vectors", ("pinecone",), "our Pinecone stand-in", "protocol", ("pinecone",))
+
     @pytest.fixture(autouse=True)
     def servers(self) -> Iterator[None]:
         pytest.importorskip("pinecone")
@@ -87,6 +90,8 @@ class TestPinecone(VectorIndexContract):
 
 
 class TestWeaviate(VectorIndexContract):
+    supports = Support("vectors", ("weaviate",), "our Weaviate stand-in", "protocol", ("weaviate-client",))
+
     @pytest.fixture(autouse=True)
     def server(self) -> Iterator[None]:
         pytest.importorskip("weaviate")

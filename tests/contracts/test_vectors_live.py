@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.support import Support
 
 from tacita import registry
 from tacita.config.reading import secrets_of
@@ -33,6 +34,11 @@ pytestmark = pytest.mark.slow
 @pytest.mark.skipif(not GIVEN, reason="no TACITA_TEST_<NAME>_URL is set")
 @pytest.mark.parametrize("scheme", sorted(GIVEN) or ["none"], scope="class")
 class TestLive(VectorIndexContract):
+    @staticmethod
+    def supports(request: Any) -> Support:
+        scheme = request.instance.scheme
+        return Support("vectors", (scheme,), "a server that somebody runs", "by hand")
+
     @pytest.fixture(autouse=True)
     def chosen(self, scheme: str, tmp_path: Path) -> None:
         self.scheme = scheme

@@ -49,6 +49,9 @@ CHANGES: dict[str, Callable[[KeyRing, bytes], Any]] = {
     "promote": lambda ring, new: ring.promote(new, 2, Anchor(9, b"9" * 32)),
     "shred": lambda ring, new: ring.shred(new),
     "put setting": lambda ring, new: ring.put_setting_once(new.hex(), b"value"),
+    "swap in setting": lambda ring, new: ring.swap_setting(new.hex(), None, b"value"),
+    "swap setting": lambda ring, new: ring.swap_setting("old" + new.hex(), b"old", b"new"),
+    "bury": lambda ring, new: ring.bury(new[::-1]),
     "drop setting": lambda ring, new: ring.drop_setting("old" + new.hex()),
 }
 
@@ -65,7 +68,8 @@ def look(ring: KeyRing, new: bytes) -> tuple[Any, ...]:
     """All that is known of a vault, with its id taken out."""
     kept = (ring.get(new), ring.successor(new), ring.get(new[::-1]))
     plain = tuple(None if each is None else replace(each, vault_id=b"", wrapped=each.wrapped[:5]) for each in kept)
-    return (*plain, ring.shredded(new), ring.setting(new.hex()), ring.setting("old" + new.hex()))
+    gone = (ring.shredded(new), ring.shredded(new[::-1]))
+    return (*plain, *gone, ring.setting(new.hex()), ring.setting("old" + new.hex()))
 
 
 def vault(number: int) -> bytes:

@@ -7,14 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import Support
 
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
 from tacita.testing.log_contract import LogStoreContract
 from tacita.testing.ring_contract import KeyRingContract
 
+SCHEMES = ("postgres", "postgresql")
+
+
+def version(request: Any) -> str:
+    """What the server says it is."""
+    return str(request.instance.server.execute("SHOW server_version")[0][0]).split()[0]
+
 
 class TestPostgresLogStore(LogStoreContract):
+    supports = Support("stores", SCHEMES, "PostgreSQL", "live", ("psycopg",), version)
     many = int(os.environ.get("TACITA_VAULTS", "5100"))  # test_memory.py holds 50,000 at each change
     server: Any
 
@@ -28,6 +37,7 @@ class TestPostgresLogStore(LogStoreContract):
 
 
 class TestPostgresKeyRing(KeyRingContract):
+    supports = Support("rings", SCHEMES, "PostgreSQL", "live", ("psycopg",), version)
     server: Any
 
     @pytest.fixture(autouse=True)

@@ -122,6 +122,14 @@ RING: dict[str, tuple[Callable[[KeyRing], Any], Callable[[KeyRing], bool]]] = {
         lambda ring: ring.get(A) == replace(entry(A, b"anew"), anchor=Anchor(3, b"3" * 32)),
     ),
     "put setting": (lambda ring: ring.put_setting_once("x", b"1"), lambda ring: ring.setting("x") == b"1"),
+    "swap setting": (
+        lambda ring: ring.swap_setting("y", b"2", b"3") or 1 / 0,
+        lambda ring: ring.setting("y") == b"3",
+    ),
+    "swap in setting": (
+        lambda ring: ring.swap_setting("x", None, b"1") or 1 / 0,
+        lambda ring: ring.setting("x") == b"1",
+    ),
     "drop setting": (lambda ring: ring.drop_setting("y"), lambda ring: ring.setting("y") is None),
 }
 
@@ -146,6 +154,7 @@ def test_a_write_to_the_ring(server: Any, proxy: Any, name: str, cut: dict[str, 
         watching.advance(A, Anchor(3, b"3" * 32))
         if name in ("promote", "shred"):
             watching.prepare(replace(entry(A, b"next"), key_version=2))
+        watching.drop_setting("y")
         watching.put_setting_once("y", b"2")
         watching.drop_setting("x")
         ring.get(A)

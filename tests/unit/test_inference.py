@@ -8,6 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from tests.support import Support
 
 from tacita import Memory
 from tacita.config import Settings
@@ -15,6 +16,12 @@ from tacita.errors import AccessDenied, ConfigError, InvalidInput, ModelError
 from tacita.testing.model import ScriptedModel
 
 Opened = Callable[..., Memory]
+
+
+def supports(request: pytest.FixtureRequest) -> Support | None:
+    """Of the test whose model is a function."""
+    asked = request.node.originalname == "test_a_function_is_a_model"
+    return Support("models", ("function",), "a function of the caller's", "live") if asked else None
 
 
 def answer(*facts: dict[str, Any]) -> str:

@@ -15,19 +15,24 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tacita import Memory
+from tacita._home import make_key_file
 from tacita.config import Settings
 from tacita.errors import ConfigError, Conflict, InvalidInput, KeyUnavailable, Moved, StoreError, TacitaError, Tampered
 from tacita.flows import moving
+from tacita.keys.file import open_file
 from tacita.migrating import migrate, reopen
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
 from tacita.rotating import rotate
+from tacita.sealed import moved as moved_row
+from tacita.stores.following import follow
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.stores.sqlite import SqliteLogStore
 from tacita.stores.sqlite_ring import SqliteKeyRing
 from tacita.surfaces.cli import app
 from tacita.testing.ring_load import A, entry
 from tacita.vault import moved
+from tacita.vault.keyring import Keys
 from tacita.vault.moved import Fence, Mark
 
 
@@ -387,6 +392,55 @@ def test_an_operator_may_use_the_old_place_again(home: Path, place: tuple[str, s
         assert [each["operation"] for each in memory.audit()].count("reopen_store") == 1
 
 
+def test_a_tenant_whose_root_key_is_out_of_reach_does_not_keep_the_others(home: Path, place: tuple[str, str]) -> None:
+    def of(tenant: str, new: dict[str, str] | None = None) -> Settings:
+        tenants = {"acme": {"keys": "file:acme.key"}}
+        return Settings.load(
+            home=home, config={"embedder": "none", "tenant": tenant, "tenants": tenants, **(new or {})}
+        )
+
+    filled(home)
+    make_key_file(home / "keys" / "acme.key")
+    with Memory(settings=of("acme")) as memory:
+        memory.add("theirs", user_id="ana")
+    (home / "keys" / "acme.key").rename(home / "keys" / "revoked.key")
+    report = migrate(of("default"), *place)
+    assert (report.opened, report.compared, report.vaults) == (5, 1, 6), "two audit logs are under the home's"
+    (home / "keys" / "revoked.key").rename(home / "keys" / "acme.key")
+    there = {"store": place[0], "ring": place[1]}
+    with Memory(settings=of("acme", there)) as memory:
+        assert [item.text for item in memory.get_all(user_id="ana").items] == ["theirs"]
+    with Memory(settings=of("default", there)) as memory:
+        assert memory.get_all(user_id="ana").total == 3
+
+
+def test_what_cannot_be_opened_is_compared_byte_by_byte(home: Path, place: tuple[str, str]) -> None:
+    filled(home)
+    log, ring = sides(home, None)
+    other, _ = sides(home, place)
+    target, source = moving.Side(other, ring), moving.Side(log, ring)
+    follow(other, log)
+    examination = moving.Examination(target, source, Keys(ring, open_file(home / "keys" / "root.key")))
+    examination.compare(moving.no_progress)
+    assert (examination.opened, examination.compared) == (4, 0)
+    vault = next(log.vaults())
+    examination._compare_rows(vault.vault_id)
+    rows = [moved_row(row) for row in log.read(vault.vault_id)]
+    other.replace(vault.vault_id, vault, [*rows, rows[-1]], epoch=vault.epoch)
+    with pytest.raises(StoreError, match=f"seq {vault.seq + 1}: it is not the same"):
+        examination._compare_rows(vault.vault_id)
+    with pytest.raises(StoreError, match=r"is not in .* as it is in"):
+        examination.compare(moving.no_progress)
+
+
+def test_without_a_look_into_it(home: Path, place: tuple[str, str]) -> None:
+    filled(home)
+    report = migrate(at(home), *place, verify=False)
+    assert (report.done, report.opened, report.vaults) == (True, 0, 4)
+    with Memory(settings=at(home, place)) as memory:
+        assert memory.verify().ok
+
+
 # ---------------------------------------------------------------------- beside others
 
 
@@ -416,7 +470,7 @@ import sys
 from tacita import Memory, Moved
 from tacita.config import Settings
 from tacita.vault import moved
-moved.GRACE, moved.ASK_AFTER = 0.4, 0.2
+moved.GRACE, moved.ASK_AFTER = 2.0, 0.2
 memory = Memory(settings=Settings.load(home=sys.argv[1], config={"embedder": "none"}))
 number = 0
 print("go", flush=True)
@@ -433,6 +487,7 @@ try:
         print("read", number, flush=True)
         number += 1
 except Moved:
+    memory.close()
     print("moved", number, flush=True)
 """
 
@@ -440,7 +495,7 @@ except Moved:
 def test_what_was_acknowledged_under_way_is_there_and_what_was_erased_is_not(
     home: Path, place: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moved, "GRACE", 0.4)
+    monkeypatch.setattr(moved, "GRACE", 2.0)
     filled(home)
     worker = subprocess.Popen([sys.executable, "-c", WRITER, str(home)], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
@@ -537,6 +592,97 @@ def test_writers_in_this_process_too(home: Path, place: tuple[str, str]) -> None
         assert kept
         ids = {item.id for item in there.get_all(user_id="rui", limit=1_000).items}
         assert set(kept) <= ids
+
+
+def test_anchors_elsewhere_go_on_with_the_memory(home: Path, place: tuple[str, str], tmp_path: Path) -> None:
+    def remembering(new: tuple[str, str] | None = None) -> Settings:
+        there = {"store": new[0], "ring": new[1]} if new else {}
+        config = {"embedder": "none", "anchors": str(tmp_path / "anchors.json"), **there}
+        return Settings.load(home=home, config=config)
+
+    filled(home)
+    with Memory(settings=remembering()) as memory:
+        memory.add("remembered", user_id="ana")
+    old = Memory(settings=remembering())
+    migrate(remembering(), *place)
+    with Memory(settings=remembering(place)) as memory:
+        memory.erase(user_id="ana")
+        memory.add("anew", user_id="ana")
+    before = (tmp_path / "anchors.json").read_bytes()
+    with pytest.raises(Moved):
+        old.remember_anchors()
+    old.close()
+    assert (tmp_path / "anchors.json").read_bytes() == before, "what is left behind does not speak for it any more"
+    with Memory(settings=remembering(place)) as memory:
+        assert memory.get_all(user_id="ana").total == 1
+
+
+@pytest.mark.parametrize(
+    ("mark", "refused", "open_"),
+    [
+        (Mark(id="x", stage="copying", log="B", ring="R"), "", "AB"),
+        (Mark(id="x", stage="copying", log="B"), "B", "AC"),
+        (Mark(id="x", stage="copying", log="C", at="B"), "AC", "B"),
+        (Mark(id="x", stage="closed", log="B"), "AB", ""),
+        (Mark(id="x", stage="moved", log="B", ring="R"), "AB", ""),
+        (Mark(id="x", stage="moved", log="B"), "AB", ""),
+        (Mark(id="x", stage="settled", log="B", at="B"), "AC", "B"),
+        (Mark(id="x", stage="shredded", log="B", ring="R"), "AB", ""),
+        (Mark(id="x", stage="arriving", log="B", ring="R"), "AB", ""),
+    ],
+)
+def test_which_store_may_be_used(mark: Mark, refused: str, open_: str) -> None:
+    assert Mark.decode(mark.encode()) == mark
+    assert all(mark.refuses(store) for store in refused)
+    assert not [store for store in open_ if mark.refuses(store)]
+
+
+def test_a_target_of_another_migration_is_left_alone(home: Path, place: tuple[str, str]) -> None:
+    filled(home)
+    log, keys = (f"sqlite {uri.removeprefix('sqlite:')}" for uri in place)
+    mark = Mark(id="ours", stage="copying", log=log, ring=keys)
+    assert mark.follows(sides(home, None)[1], None)
+    theirs = Mark(id="theirs", stage="arriving", log=log, ring=keys)
+    assert theirs.follows(sides(home, place)[1], None)
+    with pytest.raises(Conflict, match="is the target of another migration"):
+        migrate(at(home), *place)
+    sides(home, place)[1].drop_setting("moved")
+    sides(home, place)[1].put_setting_once("catalog", b"somebody's")
+    with pytest.raises(Conflict, match="is not empty"):
+        migrate(at(home), *place)
+
+
+def test_vaults_of_another_memory_are_never_dropped(home: Path, place: tuple[str, str], tmp_path: Path) -> None:
+    """The name of the target stayed, what is behind it did not."""
+    filled(home)
+    log = f"sqlite {place[0].removeprefix('sqlite:')}"
+    assert Mark(id="ours", stage="copying", log=log).follows(sides(home, None)[1], None)
+    other = tmp_path / "other-home"
+    with Memory(settings=Settings.load(home=other, config={"embedder": "none", "store": place[0]})) as memory:
+        memory.add("somebody else", user_id="x")
+    with pytest.raises(Conflict, match="holds 2 vaults of another memory"):
+        migrate(at(home), place[0])
+    with Memory(settings=Settings.load(home=other, config={"embedder": "none", "store": place[0]})) as memory:
+        assert memory.get_all(user_id="x").total == 1
+
+
+def test_a_second_move_of_the_log_that_is_given_up_leaves_it_where_it_was(
+    home: Path, place: tuple[str, str], tmp_path: Path
+) -> None:
+    filled(home)
+    here = Settings.load(home=home, config={"embedder": "none", "store": place[0]})
+    migrate(at(home), place[0])
+    ring = sides(home, None)[1]
+    settled = Mark.of(ring)
+    assert settled is not None
+    assert Mark(id="second", stage="closed", log="sqlite elsewhere", at=settled.at).follows(ring, settled)
+    with pytest.raises(Moved, match="just being moved"):
+        Memory(settings=here)
+    assert reopen(here) == "closed"
+    with pytest.raises(Moved):
+        Memory(settings=at(home))
+    with Memory(settings=here) as memory:
+        assert memory.verify().ok
 
 
 # ---------------------------------------------------------------------- the command line

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support import Support
 
 from tacita.errors import ConfigError
 from tacita.models import open_embedder
 from tacita.models.minilm import NAME, TOKENIZER, WEIGHTS, MiniLM, tensors
 from tacita.ports.models import Embedder, checked_embed
+
+supports = Support("embedders", ("local",), "all-MiniLM-L6-v2, the published weights", "live", ("onnxruntime",))
 
 # The first 8 components, computed with PyTorch 2.13 and transformers 4.57 from the original checkpoint (BertModel, mean
 # pooling over the attention mask, L2 norm, 256 word pieces).

@@ -11,11 +11,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.support import Support
 
 from tacita.errors import ConfigError
 from tacita.models import open_embedder
 from tacita.models.folder import OnnxFolder
 from tacita.ports.models import checked_embed
+
+supports = Support("embedders", ("onnx",), "ONNX models made by the test", "live", ("onnxruntime",))
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "dog", "red"]
 TABLE = np.array([[9, 9, 9], [1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0], [0, 2, 0], [0, 0, 2]], np.float32)

@@ -18,10 +18,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.support import Support
 
 from tacita.errors import AccessDenied, ConfigError, ModelError
 from tacita.limits import PICTURE_BYTES
 from tacita.models.pictures import AllowedHosts, system_resolve
+
+supports = Support("pictures", ("https",), "a TLS server on loopback", "live")
 
 HOST = "images.example.org"
 PUBLIC = "93.184.215.14"

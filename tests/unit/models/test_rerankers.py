@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from tests.support import Support
 
 from tacita import Memory
 from tacita.config import Settings, egress
@@ -16,6 +17,17 @@ from tacita.errors import ConfigError
 from tacita.models.cross_encoder import CrossEncoder
 from tacita.testing.model import ScriptedModel
 from tacita.testing.servers import ModelServer
+
+
+def supports(request: pytest.FixtureRequest) -> Support | None:
+    """Of the tests that ask a reranker."""
+    name = request.node.originalname
+    if name in ("test_over_http", "test_when_it_fails_the_search_says_so_and_goes_on"):
+        return Support("rerankers", ("rerank",), "our stand-in", "protocol")
+    if "cross_encoder" in name:
+        return Support("rerankers", ("cross-encoder",), "an ONNX model made by the test", "live", ("onnxruntime",))
+    return None
+
 
 Opened = Callable[..., Memory]
 TALK = [f"note {number}" for number in range(30)] + ["the cat sat on the mat", "write to ana@example.org about the mat"]

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from tests.support import Support
 from tests.unit.vault.places import Place, added
 
 from tacita.errors import Tampered
@@ -14,6 +15,8 @@ from tacita.sealed import Anchor
 from tacita.stores.anchor_file import FilePlace
 from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.vault.mirror import AnchorMirror
+
+supports = Support("anchors", ("file",), "a private file", "live")
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import pickle
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.support import Support
 
 from tacita.config.reading import secrets_of
 from tacita.credentials import Credential
@@ -46,6 +48,24 @@ EMBED = {
     "vertex": "vertex:text-embedding-004@{url}?token=env:T&project=p&location=europe-west1&dimensions=8",
     "ollama": "ollama:nomic@{url}/v1?dimensions=8",
 }
+CLIENTS = {
+    "anthropic": "anthropic",
+    "bedrock": "boto3",
+    "gemini": "google-genai",
+    "vertex": "google-genai",
+}
+"""Which vendor's client is used; for all others OpenAI's, whose protocol they speak."""
+
+
+def supports(request: Any) -> Support | None:
+    """Of the tests that ask each vendor."""
+    which = getattr(request.node, "callspec", None) and request.node.callspec.params.get("which")
+    if not which:
+        return None
+    role = "embedders" if request.node.originalname == "test_every_vendor_embeds" else "models"
+    return Support(role, (which,), "our stand-in", "protocol", (CLIENTS.get(which, "openai"),))
+
+
 SDKS = ["openai", "anthropic", "bedrock", "gemini", "vertex"]
 
 
