@@ -25,7 +25,7 @@ JOBS   ?= logical
 REPORT ?=
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
-.PHONY: help setup setup-dev model demo test check static rules quick vectors bench scorecard torture fuzz coverage mutate offline \
+.PHONY: help setup setup-dev model demo test check static rules quick vectors bench scorecard support torture fuzz coverage mutate offline \
 	format sbom wheel audit-deps deploy-lint lock clean
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make vectors  the tests of vector engines, in a virtual environment of their own"
 	@echo "make bench    measure speed and retrieval, print the tables"
 	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
+	@echo "make support  write docs/reference/support.md from REPORT, a file of \`make test REPORT=FILE\`"
 	@echo "make torture  the same tests at full size: hours"
 	@echo "make fuzz     fuzz every parser of stored or foreign bytes, a minute each"
 	@echo "make coverage fail unless every branch of the code that keeps secrets is tested"
@@ -130,12 +131,15 @@ bench: $(VENV)/.dev $(VENV)/.model
 scorecard: $(VENV)/.dev $(VENV)/.model
 	$(PY) scripts/scorecard.py
 
+support: $(VENV)/.run
+	$(PY) scripts/support_table.py --report $(REPORT)
+
 # The same tests at full size: hours.
 torture: $(VENV)/.dev $(VENV)/.model
 	TACITA_KILLS=9999 TACITA_FORGET_KILLS=1000 TACITA_BACKUP_KILLS=1000 TACITA_POWER_STATES=100000 \
 		TACITA_FORGERIES=50000000 TACITA_TENANT_OPERATIONS=5000000 TACITA_FUZZ_SECONDS=3600 \
 		TACITA_KEY_FAULT_SECONDS=600 TACITA_REDIS_KILLS=300 TACITA_VAULTS=50000 TACITA_DYNAMO_VAULTS=5000 \
-		TACITA_DYNAMO_STEP=1 \
+		TACITA_DYNAMO_STEP=1 TACITA_WORKER_SECONDS=1800 TACITA_RAM_SECONDS=300 TACITA_MIGRATE_KILLS=1000 \
 		$(PY) -m pytest --timeout=360000 tests/crash tests/survival tests/unit/keys tests/fuzz tests/contracts tests/kv tests/postgres
 
 fuzz: $(VENV)/.dev $(VENV)/.model
@@ -144,7 +148,8 @@ fuzz: $(VENV)/.dev $(VENV)/.model
 # Every branch of sealing, rights, disclosure, lineage and erasure; fails under 100 % and says what is missing.
 COVERED_BY := $(addprefix tests/attacks/test_,$(addsuffix .py,deleted_is_gone deleted_then_reopened erase_resurrection \
 	expiry_erases quarantine salvage tampering whole_rollback)) tests/unit/vault tests/unit/access tests/unit/keys \
-	tests/unit/privacy/test_disclose.py tests/unit/pipeline/test_facts.py tests/unit/test_forgetting.py tests/unit/vectors
+	tests/unit/privacy/test_disclose.py tests/unit/pipeline/test_facts.py tests/unit/test_forgetting.py \
+	tests/unit/test_migrating.py tests/unit/vectors
 coverage: $(VENV)/.dev
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q -m "not slow" $(COVERED_BY)

@@ -180,10 +180,6 @@ def line(sizes: list[float], values: list[float]) -> tuple[float, float]:
     return float(base), float(max(0.0, slope))
 
 
-def open_bytes(held: Memory) -> int:
-    return sum(vault.nbytes() for vault in held._engine.vaults._open_vaults())
-
-
 def measure(folder: Path, sizes: np.ndarray[Any, Any], repeats: int = 7) -> dict[str, Any]:
     """Times and RAM of vaults of many sizes, one after the other, with nothing else open."""
     wanted = [size for size in (4, 16, 64, 256, 1_000, 4_000, 16_000) if sizes.min() <= size <= sizes.max()]
@@ -199,7 +195,7 @@ def measure(folder: Path, sizes: np.ndarray[Any, Any], repeats: int = 7) -> dict
                 start = time.perf_counter()
                 held.search(queries[1], user_id=user)
                 cold.append(1000 * (time.perf_counter() - start))
-                held_bytes.append(open_bytes(held))
+                held_bytes.append(held._engine.vaults.open_bytes()[1])
                 times = []
                 for query in queries[2:]:
                     start = time.perf_counter()
@@ -251,8 +247,7 @@ def drive(folder: Path, crowd: Crowd, cache_bytes: int, requests: int) -> dict[s
                 held.search(queries[number % len(queries)], user_id=f"user-{user}")
             if number >= requests:
                 times.append(1000 * (time.perf_counter() - start))
-        bytes_open = open_bytes(held)
-        vaults_open = len(held._engine.vaults._open_vaults())
+        vaults_open, bytes_open = held._engine.vaults.open_bytes()
     return {
         "hit": 1 - (opened - opened_before) / requests,
         "mean_ms": statistics.fmean(times),
@@ -294,10 +289,12 @@ def main() -> None:
                 db.execute("VACUUM ANALYZE")
             kept["crowd"] = {**asdict(crowd), "filled": int(sizes.sum())}
             kept["stored"] = stored(folder)
+            report.write_text(json.dumps(kept, indent=1) + "\n")
         if "measure" in chosen.steps:
             kept["measured"] = measure(folder, sizes)
             kept["machine"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
             kept["parameters"] = asdict(parameters(kept))
+            report.write_text(json.dumps(kept, indent=1) + "\n")
         if "drive" in chosen.steps:
             given = Parameters(**kept["parameters"])
             whole = float((given.open_vault_bytes + given.open_item_bytes * of.items).sum())

@@ -110,6 +110,16 @@ CLAIMS = (
     ),
     Claim(
         "Survival",
+        "kill -9 while a memory moves to another store",
+        ("tests/survival/test_migrate_kill.py::test_kill_9_while_moving",),
+    ),
+    Claim(
+        "Survival",
+        "many workers on one PostgreSQL, killed with it; a primary that dies behind a synchronous standby",
+        ("tests/postgres/test_workers.py",),
+    ),
+    Claim(
+        "Survival",
         "a store or ring that fails before any one call",
         ("tests/survival/test_faults.py::test_every_call_site_may_fail[before]",),
     ),

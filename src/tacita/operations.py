@@ -274,7 +274,7 @@ ERROR_TABLE: Final[Mapping[type[TacitaError], ErrorMapping]] = MappingProxyType(
         errors.ModelError: ErrorMapping(15, 502),
         errors.KeyProviderError: ErrorMapping(16, 502),
         errors.ProviderError: ErrorMapping(18, 502),
-        errors.Overloaded: ErrorMapping(19, 503),
+        errors.Overloaded: ErrorMapping(20, 503),
         errors.TacitaError: ErrorMapping(70, 500),
     }
 )

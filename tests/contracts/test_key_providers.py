@@ -57,7 +57,7 @@ class TestEnvironment(KeyProviderContract):
 
 
 class TestPassphrase(KeyProviderContract):
-    supports = Support("keys", ("passphrase",), "scrypt", "live")
+    supports = Support("keys", ("passphrase",), "Argon2id", "live")
 
     def make(self, folder: Path) -> KeyProvider:
         return open_passphrase("synthetic words for a test", folder / "passphrase.json", cost="insecure-test")

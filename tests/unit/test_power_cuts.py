@@ -80,18 +80,6 @@ def test_the_record_of_the_root_key_is_durable_under_its_name(home: Path, monkey
     assert steps[:at].count("folder") >= 2, "the folders `data` and `keys` are durable too"
 
 
-@pytest.mark.parametrize("left", [b"", bytes(64)], ids=["empty", "zeros"])
-def test_a_root_key_that_was_never_written_is_made_anew(home: Path, left: bytes) -> None:
-    (home / "keys").mkdir(parents=True, mode=0o700)
-    home.chmod(0o700)
-    (home / "keys" / "root.key").touch(0o600)
-    (home / "keys" / "root.key").write_bytes(left)
-    with opened(home) as memory:
-        memory.add("hello", user_id="ana")
-    with opened(home) as memory:
-        assert memory.get_all(user_id="ana").total == 1
-
-
 def test_a_root_key_that_says_anything_is_never_replaced(home: Path) -> None:
     (home / "keys").mkdir(parents=True, mode=0o700)
     home.chmod(0o700)

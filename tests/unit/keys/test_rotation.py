@@ -14,9 +14,12 @@ import pytest
 from tacita import KeyUnavailable, Memory, TacitaError
 from tacita.config import Settings
 from tacita.errors import ConfigError, WrongKey
+from tacita.keys.file import open_file
 from tacita.rotating import rotate
 from tacita.sealed import RingEntry
+from tacita.stores.sqlite_ring import SqliteKeyRing
 from tacita.testing.tampering import editable
+from tacita.vault.keyring import Keys
 
 
 def opened(home: Path) -> Memory:
@@ -169,3 +172,21 @@ def test_what_cannot_be_rotated_says_so(filled: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("TACITA_KEYS")
     same = rotate(settings(filled), "file:root.key")
     assert (same.rewrapped, same.previous) == (0, ())
+
+
+def test_a_rotation_that_ends_while_the_catalog_is_looked_for_is_no_wrong_key(filled: Path) -> None:
+    class Late(SqliteKeyRing):
+        """Shows no catalog at the first look at both of its names."""
+
+        looks = 0
+
+        def setting(self, name: str) -> bytes | None:
+            self.looks += name.startswith("catalog")
+            return None if self.looks <= 2 else super().setting(name)
+
+    ring = Late(filled / "keys" / "ring.db")
+    provider = open_file(filled / "keys" / "root.key")
+    assert (
+        Keys(ring, provider).installation() == Keys(SqliteKeyRing(filled / "keys" / "ring.db"), provider).installation()
+    )
+    ring.close()

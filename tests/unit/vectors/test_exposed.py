@@ -72,8 +72,9 @@ def test_no_vector_stays_in_ram(opened: Callable[..., Memory]) -> None:
     fill(memory, texts(1, 300))
     memory.search("word001", user_id="ana")
     (slot,) = memory._engine.vaults._slots.values()
-    assert slot.vault is not None
-    assert [len(space.messages) + len(space.parts) for space in slot.vault.state.index.spaces] == [0]
+    vault = slot.living()
+    assert vault is not None
+    assert [len(space.messages) + len(space.parts) for space in vault.state.index.spaces] == [0]
 
 
 def test_the_engine_gets_keyed_names_and_vectors_and_nothing_else(opened: Callable[..., Memory], index: Any) -> None:
