@@ -52,8 +52,6 @@ class Parameters:
     warm_item_ms: float
     add_ms: float
     """One durable add to an open vault."""
-    evict_ms: float = 0.0
-    """What opening a vault adds when another one has to leave."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def steady(given: Parameters, of: Ranks, cache_bytes: float, adds: float) -> Ste
     use = of.count * of.use
     hit = float((use * there).sum())
     warm = given.warm_ms + given.warm_item_ms * of.items
-    cold = given.cold_ms + given.cold_item_ms * of.items + given.evict_ms
+    cold = given.cold_ms + given.cold_item_ms * of.items
     # An add to a vault that is not open has to open it, too; it does not search.
     searching = (1 - adds) * (there * warm + (1 - there) * cold)
     adding = adds * (given.add_ms + (1 - there) * cold)
@@ -337,7 +335,10 @@ def tables(path: Path = PARAMETERS, prices: Prices | None = None, items: int = 5
         plan(given, Crowd(vaults, vaults * items), active=active, prices=prices)
         for vaults in (1_000_000, 100_000_000, 1_000_000_000)
     ]
-    measured = [f"| `{name}` | {value:,.3g} |" for name, value in asdict(given).items()]
+    measured = [
+        f"| `{name}` | {value:,.0f} |" if value >= 100 else f"| `{name}` | {value:.2g} |"
+        for name, value in asdict(given).items()
+    ]
     return "\n".join(
         [
             *("| parameter | value |", "|---|---:|", *measured, ""),
