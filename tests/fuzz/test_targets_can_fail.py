@@ -12,14 +12,13 @@ from fuzzing import kit, models, sealed
 from fuzzing.kit import MARKER, Broken
 from fuzzing.targets import TARGETS
 
-from tacita import _home, importers, operations
+from tacita import _home, addresses, importers, operations
 from tacita.access import audit
 from tacita.config import settings
 from tacita.errors import ConfigError, InvalidInput, Tampered
 from tacita.flows import archive, filters, ids, parse, receipts
 from tacita.importers import chatgpt, export, locomo, openai, transcript
 from tacita.models.pictures import AllowedHosts
-from tacita.models.remote import uri
 from tacita.pipeline import facts, pictures, reply
 from tacita.stores.sqlite import SqliteLogStore
 from tacita.vault import fold, keyring, mirror, snapshot
@@ -59,7 +58,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "picture-fetch": (AllowedHosts, "_checked"),
     "config-file": (settings, "_absolute"),
     "environment": (settings, "refuse_literal_secrets"),
-    "model-uri": (uri, "_check_url"),
+    "model-uri": (addresses, "http_parts"),
 }
 
 

@@ -212,7 +212,7 @@ def test_errors_tell_neither_secrets_nor_what_was_sent(make: Callable[..., Redis
         (f"redis://127.0.0.1/0?password={CANARY}", "by reference"),
         (f"redis://user:{CANARY}@127.0.0.1/0", "no credentials"),
         (f"redis://127.0.0.1/0?pasword={CANARY}", "unknown"),
-        ("redis://127.0.0.1/0?prefix=a&prefix=b", "repeated"),
+        ("redis://127.0.0.1/0?prefix=a&prefix=b", "twice"),
         ("redis://127.0.0.1/0?durability=whatever", "accepted-loss"),
         ("redis://127.0.0.1/zero", "database"),
         ("redis+cluster://127.0.0.1:1/3", "cluster"),

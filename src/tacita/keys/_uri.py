@@ -5,14 +5,14 @@ Nothing else decides where keys go: the vendors' own environment variables are n
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from tacita import addresses
 from tacita.errors import ConfigError
 
 _COMMON: Final = frozenset({"timeout", "attempts", "ca"})
@@ -22,7 +22,7 @@ _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
     "azurekv": _COMMON | {"tenant", "client", "secret", "credentials", "authority"},
     "vault": _COMMON | {"token", "namespace"},
 }
-_REFERENCES: Final = ("key", "secret", "token", "credentials", "grant")
+_REFERENCES: Final = ("key", "secret", "token", "grant")
 _GOOGLE: Final = "https://cloudkms.googleapis.com"
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
 _ARN: Final = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):\d{12}:(?:key|alias)/[\w/-]+")
@@ -80,13 +80,7 @@ class KeyUri:
 
     def number(self, option: str, default: float, least: float, most: float) -> float:
         """A numeric option. Raises ConfigError."""
-        try:
-            value = float(self.options.get(option, default))
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise ConfigError(f"key provider {self.shown}: {option} is a number from {least:g} to {most:g}")
-        return value
+        return addresses.number(f"key provider {self.shown}", self.options, option, default, least, most)
 
     @property
     def ca(self) -> str | None:
@@ -103,19 +97,9 @@ def parse(uri: str) -> KeyUri:
     if scheme not in _OPTIONS:
         raise ConfigError(f"{scheme!r} is no root key elsewhere; known are {', '.join(sorted(_OPTIONS))}")
     rest, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := options.keys() - _OPTIONS[scheme]:
-        known = ", ".join(sorted(_OPTIONS[scheme]))
-        raise ConfigError(f"key provider {scheme}: unknown options ({len(unknown)}); known are {known}")
-    for option in _REFERENCES:
-        value = options.get(option)
-        if value is None or (option == "credentials" and value == "default"):
-            continue
-        if value.partition(":")[0] not in ("env", "file", "keyring") or not value.partition(":")[2]:
-            raise ConfigError(
-                f"key provider {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or "
-                "keyring:SERVICE/NAME"
-            )
+    options = addresses.options_of(f"key provider {scheme}", query, _OPTIONS[scheme], _REFERENCES)
+    if options.get("credentials", "default") != "default":
+        addresses.check_reference(f"key provider {scheme}", "credentials", options["credentials"])
     if scheme == "azurekv":
         at = rest.find("/keys/")
         name, url = rest[at + 1 :], rest[: max(at, 0)]
@@ -151,20 +135,6 @@ def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
 
 
 def _check_url(scheme: str, url: str) -> None:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigError(f"key provider {scheme}: its address cannot be read") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
+    parts = addresses.http_parts(f"key provider {scheme}", url)
+    if parts.path or parts.query or parts.fragment:
         raise ConfigError(f"key provider {scheme}: its address is https://HOST[:PORT]")
-    if parts.username or parts.password:
-        raise ConfigError(f"key provider {scheme}: no credentials in its address; give them by reference")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ConfigError(f"key provider {scheme}: keys go over TLS; use https for {parts.hostname}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from tacita import addresses
 from tacita.errors import ConfigError
-from tacita.stores import _address
 
 _OPTIONS: Final = frozenset(
     {"region", "key", "secret", "token", "credentials", "create", "kms", "timeout", "pool", "attempts"}
@@ -48,7 +48,7 @@ def parse(uri: str) -> DynamoUri:
     """Take a URI apart. Raises ConfigError, never quoting an option's value."""
     _, _, rest = uri.partition(":")
     prefix, _, query = rest.partition("?")
-    options = _address.options_of("dynamodb", query, _OPTIONS, {"key", "secret", "token"})
+    options = addresses.options_of("dynamodb", query, _OPTIONS, {"key", "secret", "token"})
     if not _PREFIX.fullmatch(prefix):
         raise ConfigError("dynamodb: tables are named as dynamodb:PREFIX, of 2 to 200 letters, digits, and _ . -")
     region, _, url = options.get("region", "").partition("@")
@@ -64,9 +64,9 @@ def parse(uri: str) -> DynamoUri:
         "credentials" in options,
         "create" in options,
         options.get("kms", ""),
-        _address.number("dynamodb", options, "timeout", 10, 0.05, 600),
-        int(_address.number("dynamodb", options, "pool", 16, 1, 1000)),
-        int(_address.number("dynamodb", options, "attempts", 6, 1, 20)),
+        addresses.number("dynamodb", options, "timeout", 10, 0.05, 600),
+        int(addresses.number("dynamodb", options, "pool", 16, 1, 1000)),
+        int(addresses.number("dynamodb", options, "attempts", 6, 1, 20)),
         options,
     )
 
@@ -89,15 +89,7 @@ def _check_credentials(options: Mapping[str, str]) -> None:
 
 
 def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.path in ("", "/")
-        fine = fine and not (parts.username or parts.password or parts.query or parts.fragment) and parts.port != 0
-        open_wire = parts.scheme == "http" and not _address.is_loopback(parts.hostname or "")
-    except ValueError:
-        fine = open_wire = False
-    if not fine:
-        raise ConfigError("dynamodb: an address is https://HOST, without credentials")
-    if open_wire:
-        raise ConfigError("dynamodb: an address on another machine is https://...")
+    parts = addresses.http_parts("dynamodb", url)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError("dynamodb: an address is https://HOST")
     return url.rstrip("/")

@@ -5,15 +5,15 @@ Nothing else decides where the rows go: libpq's variables (`PGHOST`, `PGOPTIONS`
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from psycopg import pq
 
+from tacita.addresses import is_loopback, number, options_of
 from tacita.errors import ConfigError
 
 _OPTIONS: Final = frozenset(
@@ -68,21 +68,18 @@ def parse(uri: str, *, schema: str) -> Address:
     if scheme not in ("postgres", "postgresql"):
         raise ConfigError("a PostgreSQL database is named as postgres://ROLE@HOST/DATABASE?password=env:NAME")
     rest, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := options.keys() - _OPTIONS:
-        raise ConfigError(f"postgres: unknown options ({len(unknown)}); known are {', '.join(sorted(_OPTIONS))}")
+    options = options_of("postgres", query, _OPTIONS, {"password"})
     authority, _, database = rest.partition("/")
     role, _, hosts = authority.rpartition("@")
     if ":" in role:
         raise ConfigError("postgres: no password in the address; write password=env:NAME")
     if not role or not database or "/" in database:
         raise ConfigError("postgres: name the role and the database, as in postgres://ROLE@HOST/DATABASE")
-    _check_reference(options.get("password"))
     chosen = options.get("schema", schema)
     if not _SCHEMA.fullmatch(chosen):
         raise ConfigError("postgres: a schema is named with small letters, digits and _")
     names, ports = _hosts(hosts, options.get("host"))
-    timeout = _number(options, "timeout", 30, 1, 3600)
+    timeout = number("postgres", options, "timeout", 30, 1, 3600)
     parameters = {
         "host": ",".join(names),
         "port": ",".join(ports),
@@ -105,7 +102,7 @@ def parse(uri: str, *, schema: str) -> Address:
         _told_explicitly(parameters),
         chosen,
         "password" in options,
-        int(_number(options, "pool", 8, 1, 1000)),
+        int(number("postgres", options, "pool", 8, 1, 1000)),
         timeout,
         _yes(options, "overprivileged"),
     )
@@ -155,12 +152,7 @@ def _transport(options: Mapping[str, str], hosts: list[str]) -> dict[str, str]:
 
 
 def _is_near(host: str) -> bool:
-    if host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.startswith("/") or is_loopback(host)
 
 
 def _told_explicitly(parameters: dict[str, str]) -> dict[str, str]:
@@ -176,23 +168,6 @@ def _told_explicitly(parameters: dict[str, str]) -> dict[str, str]:
         if option.envvar and option.keyword not in (b"password", b"service", b"servicefile")
     }
     return told | parameters
-
-
-def _check_reference(value: str | None) -> None:
-    if value is not None and (value.partition(":")[0] not in ("env", "file", "keyring") or not value.partition(":")[2]):
-        raise ConfigError(
-            "postgres: password is given by reference: password=env:NAME, file:PATH or keyring:SERVICE/NAME"
-        )
-
-
-def _number(options: Mapping[str, str], option: str, default: float, least: float, most: float) -> float:
-    try:
-        value = float(options.get(option, default))
-    except ValueError:
-        value = least - 1
-    if not least <= value <= most:
-        raise ConfigError(f"postgres: {option} is a number from {least:g} to {most:g}")
-    return value
 
 
 def _yes(options: Mapping[str, str], option: str) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tacita import addresses
 from tacita.errors import ConfigError
-from tacita.stores import _address
 
 _OPTIONS: Final = frozenset(
     {*("user", "password", "prefix", "timeout", "pool", "durability", "ca", "cert", "certkey", "rewrite")}
@@ -64,7 +64,7 @@ def parse(uri: str) -> RedisUri:
         raise ConfigError("a Redis server is named as rediss://HOST:PORT/DATABASE?password=env:NAME")
     tls, cluster = _SCHEMES[scheme]
     rest, _, query = rest.partition("?")
-    options = _address.options_of("redis", query, _OPTIONS, {"password"})
+    options = addresses.options_of("redis", query, _OPTIONS, {"password"})
     hosts: tuple[tuple[str, int], ...] = ()
     socket, database = "", "0"
     if scheme == "redis+unix":
@@ -79,7 +79,7 @@ def parse(uri: str) -> RedisUri:
         if len(hosts) > 1 and not cluster:
             raise ConfigError("redis: one server has one address; several are given as redis+cluster://HOST,HOST")
         for host, _ in hosts:
-            if not tls and not _address.is_loopback(host):
+            if not tls and not addresses.is_loopback(host):
                 raise ConfigError(f"redis: {host} is not this machine, so it is rediss:// (TLS) and nothing else")
     if not re.fullmatch(r"[0-9]{0,4}", database) or (cluster and database not in ("", "0")):
         raise ConfigError("redis: the path is the number of a database; a cluster has only 0")
@@ -95,9 +95,9 @@ def parse(uri: str) -> RedisUri:
         socket,
         int(database or "0"),
         prefix,
-        _address.number("redis", options, "timeout", 10, 0.05, 600),
-        int(_address.number("redis", options, "pool", 16, 1, 1000)),
-        _address.number("redis", options, "rewrite", 30, -1, 86_400),
+        addresses.number("redis", options, "timeout", 10, 0.05, 600),
+        int(addresses.number("redis", options, "pool", 16, 1, 1000)),
+        addresses.number("redis", options, "rewrite", 30, -1, 86_400),
         "durability" in options,
         options,
     )

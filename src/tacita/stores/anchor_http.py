@@ -3,14 +3,13 @@ keyed pseudonyms, numbers and a MAC."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import parse_qsl, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from tacita.errors import ConfigError, StoreError
+from tacita.addresses import http_parts, options_of
+from tacita.errors import StoreError
 from tacita.ports.keys import AnchorPlace
 
 _SECONDS: Final = 10.0
@@ -33,16 +32,9 @@ class HttpPlace(AnchorPlace):
     def __init__(self, uri: str, secret: Callable[[str], Any]) -> None:
         """Raises ConfigError for an address that is not protected."""
         self._url, _, query = uri.partition("?")
-        parts = urlsplit(self._url)
-        self.host = parts.netloc
         self.name = self._url
-        options = dict(parse_qsl(query, keep_blank_values=True))
-        if options.keys() - {"token"}:
-            raise ConfigError("anchors: the only option of an address is token=env:NAME")
-        if not parts.hostname or parts.username or parts.password:
-            raise ConfigError("anchors: an address is https://HOST/PATH, without credentials")
-        if parts.scheme != "https" and not _is_loopback(parts.hostname):
-            raise ConfigError("anchors: an address on another machine is https://...")
+        options = options_of("anchors", query, {"token"}, {"token"})
+        self.host = http_parts("anchors", self._url).netloc
         self._token = secret("token") if "token" in options else None
         self._opener = build_opener(ProxyHandler({}), _Stay())
 
@@ -72,10 +64,3 @@ class HttpPlace(AnchorPlace):
         except (URLError, OSError, ValueError) as error:
             reason = type(getattr(error, "reason", error)).__name__
             raise StoreError(f"{self.name}: {method} failed ({reason})", retryable=True) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -5,13 +5,13 @@ Nothing else decides where vectors go: neither the vendors' environment variable
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from tacita.addresses import http_parts, options_of
 from tacita.errors import ConfigError
 
 SECONDS: Final = 30.0
@@ -74,45 +74,36 @@ def parse(uri: str, known: frozenset[str], *, schemes: tuple[str, ...] = ("https
     """
     scheme, _, rest = uri.partition(":")
     rest, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    allowed = known | {"timeout", "insecure"}
-    if options.keys() - allowed:
-        raise ConfigError(f"vectors {scheme}: unknown options; known are {', '.join(sorted(allowed))}")
-    for option in _REFERENCES & options.keys():
-        kind, _, name = options[option].partition(":")
-        if kind not in ("env", "file", "keyring") or not name:
-            raise ConfigError(
-                f"vectors {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or keyring:..."
-            )
+    options = options_of(f"vectors {scheme}", query, known | {"timeout", "insecure"}, _REFERENCES)
     collection, at, given = rest.partition("@")
     if not _NAME.fullmatch(collection):
         raise ConfigError(
             f"vectors {scheme}: name a collection of letters, digits and _, as in {scheme}:tacita@https://HOST"
         )
     given = (given if at else url).rstrip("/")
-    try:
-        parts = urlsplit(given)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise ConfigError(f"vectors {scheme}: its address cannot be read") from None
-    if given and (parts.scheme not in schemes or not host):
-        raise ConfigError(f"vectors {scheme}: its address is {schemes[0]}://HOST")
-    if parts.password or (parts.username and schemes[0] != "postgresql") or parts.query or parts.fragment:
-        raise ConfigError(f"vectors {scheme}: no credentials in its address; write an option=env:NAME")
+    if given and "https" in schemes:
+        parts = http_parts(f"vectors {scheme}", given, insecure=options.get("insecure") == "yes")
+    else:
+        parts = _other_parts(scheme, given, schemes)
+    if parts.query or parts.fragment:
+        raise ConfigError(f"vectors {scheme}: its address is {schemes[0]}://HOST, and options stand behind it")
+    host, port = parts.hostname or "", parts.port
     tls = parts.scheme == "https"
-    if parts.scheme == "http" and options.get("insecure") != "yes" and not is_loopback(host):
-        raise ConfigError(
-            f"vectors {scheme}: vectors go over TLS; use https, or say insecure=yes if you mean plain http to {host}"
-        )
     return Place(scheme, collection, given, host, port, tls, parts.path, parts.username, options)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+def _other_parts(scheme: str, given: str, schemes: tuple[str, ...]) -> SplitResult:
+    """Of an address that is none of the web, whose user may be named; or of none at all."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        parts = urlsplit(given)
+        _ = parts.port
     except ValueError:
-        return host == "localhost"
+        raise ConfigError(f"vectors {scheme}: its address cannot be read") from None
+    if given and (parts.scheme not in schemes or not parts.hostname or not given.isprintable()):
+        raise ConfigError(f"vectors {scheme}: its address is {schemes[0]}://HOST")
+    if parts.password is not None:
+        raise ConfigError(f"vectors {scheme}: no credentials in its address; write an option=env:NAME")
+    return parts
 
 
 def unhex(text: object, size: int = 16) -> bytes:

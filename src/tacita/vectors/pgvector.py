@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
 
+from tacita.addresses import is_loopback
 from tacita.errors import ConfigError
 from tacita.ports.vectors import Floats, VectorIndex
-from tacita.vectors._place import Secrets, is_loopback, parse
+from tacita.vectors._place import Secrets, parse
 
 T = TypeVar("T")
 

@@ -5,13 +5,13 @@ Nothing else decides where words go: the vendors' own environment variables are 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from tacita import addresses
 from tacita.errors import ConfigError
 
 _OPTIONS: Final = frozenset(
@@ -66,16 +66,7 @@ class ModelUri:
 
     def number(self, option: str, default: float, least: float, most: float) -> float:
         """A numeric option. Raises ConfigError."""
-        given = self.options.get(option)
-        if given is None:
-            return default
-        try:
-            value = float(given)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise ConfigError(f"model {self.name}: {option} is a number from {least:g} to {most:g}")
-        return value
+        return addresses.number(f"model {self.name}", self.options, option, default, least, most)
 
 
 def parse(uri: str) -> ModelUri:
@@ -84,12 +75,9 @@ def parse(uri: str) -> ModelUri:
     # Without a colon all of it would be the scheme, which messages name: options are none of it.
     scheme = scheme.partition("?")[0]
     rest, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = options.keys() - _OPTIONS
-    if unknown:
-        raise ConfigError(f"model {scheme}: unknown options ({len(unknown)}); known are {', '.join(sorted(_OPTIONS))}")
-    for option in ("key", "secret", "token", "credentials"):
-        _check_reference(scheme, option, options.get(option))
+    options = addresses.options_of(f"model {scheme}", query, _OPTIONS, ("key", "secret", "token"))
+    if options.get("credentials", "default") != "default":
+        addresses.check_reference(f"model {scheme}", "credentials", options["credentials"])
     for option in ("region", "location"):
         if not _PLACE.fullmatch(options.get(option, "")):
             raise ConfigError(f"model {scheme}: {option} is a name of lower-case letters, digits and hyphens")
@@ -101,17 +89,8 @@ def parse(uri: str) -> ModelUri:
     if not model or not model.isprintable() or any(char.isspace() for char in model):
         raise ConfigError(f"a model is named as {scheme}:MODEL")
     url = (url or _usual_url(scheme, options)).rstrip("/")
-    _check_url(scheme, url, insecure=options.get("insecure") == "yes")
+    addresses.http_parts(f"model {scheme}", url, insecure=options.get("insecure") == "yes")
     return ModelUri(scheme, model, url, options)
-
-
-def _check_reference(scheme: str, option: str, value: str | None) -> None:
-    if value is None or (option == "credentials" and value == "default"):
-        return
-    if value.partition(":")[0] not in ("env", "file", "keyring") or not value.partition(":")[2]:
-        raise ConfigError(
-            f"model {scheme}: {option} is given by reference: {option}=env:NAME, file:PATH or keyring:SERVICE/NAME"
-        )
 
 
 def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
@@ -129,29 +108,3 @@ def _usual_url(scheme: str, options: Mapping[str, str]) -> str:
     if scheme not in DEFAULT_URLS:
         raise ConfigError(f"model {scheme}: name its address, as in {scheme}:MODEL@https://HOST/v1")
     return DEFAULT_URLS[scheme]
-
-
-def _check_url(scheme: str, url: str, *, insecure: bool) -> None:
-    try:
-        parts = urlsplit(url)
-        # Read here, because a port that is none raises only when it is asked for.
-        _ = parts.port
-    except ValueError:
-        raise ConfigError(f"model {scheme}: its address cannot be read") from None
-    # `urlsplit` leaves out line breaks and tabs, so it would show another host than the one that is asked.
-    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
-        raise ConfigError(f"model {scheme}: its address is https://HOST/...")
-    # An "@" with nothing before it, too: where it leads is then read in more than one way.
-    if "@" in parts.netloc:
-        raise ConfigError(f"model {scheme}: no credentials in its address; write key=env:NAME")
-    if parts.scheme == "http" and not insecure and not _is_loopback(parts.hostname):
-        raise ConfigError(
-            f"model {scheme}: words go over TLS; use https, or say insecure=yes if you mean plain http to {parts.hostname}"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -60,7 +60,9 @@ def uri(server: KeyServer, name: str, options: str = "") -> str:
         f"&secret=env:TEST_AZURE_SECRET&authority={server.url}&ca={server.ca}",
         "vault": f"vault:transit/keys/{name}@{server.url}?token=env:TEST_VAULT_TOKEN",
     }[scheme_of(server)]
-    return f"{base}&timeout=1&attempts=2{options}"
+    # An option is given once: what the caller says of the time-out goes before ours.
+    patience = "" if "timeout=" in options else "&timeout=1"
+    return f"{base}{patience}&attempts=2{options}"
 
 
 def opened(server: KeyServer, name: str, options: str = "") -> KeyProvider:
