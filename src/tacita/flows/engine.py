@@ -228,7 +228,7 @@ class Engine:
                 self.store.fence.finish()
             except Moved as error:
                 # They are remembered for the memory that went elsewhere now; ours would be taken for its past.
-                log.warning("anchors are not written: %s", error)
+                log.warning("anchors are not written (%s)", error.code)
                 return
             self.mirror.write(self.keys.ring, self.clock())
 
