@@ -211,6 +211,54 @@ def test_rollback_under_an_open_vault(opened: OPEN, database: Path, planted: str
         memory.get_all(user_id="alice")
 
 
+def later(database: Path, writer: Memory) -> int:
+    """Alice's vault number, after another process added three more events."""
+    for number in range(3):
+        writer.add(f"alice later {number}", user_id="alice")
+    db = editable(database)
+    (no,) = db.execute("SELECT no FROM vaults WHERE head_seq = 9").fetchone()
+    db.close()
+    return int(no) << 32
+
+
+@pytest.mark.parametrize("field", ["sealed", "digest"])
+def test_what_others_write_is_refused_under_an_open_vault_until_it_is_whole(
+    opened: OPEN, database: Path, planted: str, field: str
+) -> None:
+    """Of three new events the second was changed: none is taken, and all are when it is as it was."""
+    reader, writer = opened(), opened()
+    assert reader.get_all(user_id="alice").total == 6
+    key = later(database, writer) | 8
+    with editable(database) as db:
+        (before,) = db.execute(f"SELECT {field} FROM log WHERE key=?", (key,)).fetchone()
+        db.execute(f"UPDATE log SET {field}=? WHERE key=?", (edit(before, len(before) // 2), key))
+    for _ in range(3):
+        with pytest.raises(Tampered, match="seq 8"):
+            reader.search("later", user_id="alice")
+    with db:
+        db.execute(f"UPDATE log SET {field}=? WHERE key=?", (before, key))
+    db.close()
+    texts = {item.text for item in reader.get_all(user_id="alice").items}
+    assert {f"alice later {number}" for number in range(3)} <= texts
+    assert len(texts) == 9
+    reader.add("alice afterwards", user_id="alice")
+    assert writer.get_all(user_id="alice").total == 10
+
+
+def test_a_hole_that_nobody_explains_is_refused_at_every_look(opened: OPEN, database: Path, planted: str) -> None:
+    reader, writer = opened(), opened()
+    assert reader.get_all(user_id="alice").total == 6
+    key = later(database, writer) | 8
+    with editable(database) as db:
+        db.execute("UPDATE log SET sealed=NULL WHERE key=?", (key,))
+    db.close()
+    for _ in range(3):
+        with pytest.raises(Tampered, match="no deletion says why"):
+            reader.get_all(user_id="alice")
+    with pytest.raises(Tampered, match="no deletion says why"):
+        reader.add("alice afterwards", user_id="alice")
+
+
 def test_history_reads_what_was_verified(opened: OPEN, database: Path, planted: str) -> None:
     memory = opened()
     item = memory.get_all(user_id="alice", order="oldest").items[2]

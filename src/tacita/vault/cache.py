@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 from weakref import ReferenceType, finalize, ref
 
-from tacita.errors import KeyUnavailable, TacitaError
+from tacita.errors import KeyUnavailable, TacitaError, Tampered
 from tacita.items import Subject
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor, DropCounts
@@ -19,6 +19,7 @@ from tacita.vault.fold import DerivedIndex
 from tacita.vault.format import VaultKeys
 from tacita.vault.keeper import Held, Keeper
 from tacita.vault.keyring import Keys
+from tacita.vault.log import SealedLog
 from tacita.vault.room import Room, Share
 from tacita.vault.vault import IndexKind, OpenVault
 
@@ -263,7 +264,7 @@ class Vaults(Generic[Index]):
             # Erased or sealed anew while we waited.
             if share.waited and (found := find()) is None:
                 raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: erased")
-            vault = OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
+            vault = self._read(found, find)
         except BaseException:
             self.room.leave(share)
             raise
@@ -272,12 +273,27 @@ class Vaults(Generic[Index]):
         with self._lock:
             slot.vault, slot.share = ref(vault), share
         vault.on_write = partial(self._written, share)
-        if found[0].lease is not None:
+        if vault.keys.lease is not None:
             self._keeper.wake()
         self.on_open(vault_id)
         vault.save_snapshot()
         self._count(share, vault)
         return vault
+
+    def _read(
+        self, found: tuple[VaultKeys, Anchor], find: Callable[[], tuple[VaultKeys, Anchor] | None]
+    ) -> OpenVault[Index]:
+        """The vault, read again if it was sealed anew meanwhile."""
+        while True:
+            try:
+                return OpenVault(self.store, self.keys.ring, found, self._index_kind, find)
+            except Tampered:
+                if SealedLog(self.store, self.keys.ring, found[0]).is_current():
+                    raise
+            again = find()
+            if again is None:
+                raise KeyUnavailable(f"vault {found[0].name}: erased")
+            found = again
 
     def _admit(self, keys: VaultKeys, anchor: Anchor, deadline: float) -> Share:
         """Room for a vault that is not open yet, as large as its number of events lets expect."""

@@ -11,7 +11,7 @@ from tacita.errors import KeyUnavailable, Tampered
 from tacita.hazmat import equal
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
-from tacita.sealed import DIGEST_BYTES, Anchor, SealedRow
+from tacita.sealed import DIGEST_BYTES, UNKNOWN_EPOCH, Anchor, SealedRow
 from tacita.vault.format import VaultKeys, next_chain, open_event, seal_event
 
 _CHAIN_BYTES = DIGEST_BYTES
@@ -86,6 +86,20 @@ class SealedLog:
                 f"vault {self.keys.name} seq {seq}: rolled back, and another history was written since; the store is not "
                 "the one that was read before"
             )
+
+    def is_current(self) -> bool:
+        """Whether the store's log is still sealed under these keys: if not, what did not open may well be genuine.
+
+        Raises KeyUnavailable when the vault was erased.
+        """
+        head = self._store.head(self.keys.vault_id)
+        if head is None and self._ring.get(self.keys.vault_id) is None:
+            raise KeyUnavailable(f"vault {self.keys.name}: erased")
+        return head is None or head.epoch in (self.epoch, UNKNOWN_EPOCH)
+
+    def back_to(self, seq: int) -> None:
+        """Move the cursor back to an event that was verified before."""
+        del self._chains[(seq - self._base + 1) * _CHAIN_BYTES :]
 
     def append(self, bodies: Sequence[tuple[bytes, bytes]], *, purge: Sequence[int] = ()) -> None:
         """Seal (item tag, body) pairs after the cursor and append them durably in one transaction.

@@ -74,6 +74,8 @@ class OpenVault(Generic[Index]):
         self._index_kind = index_kind
         self._log = SealedLog(store, ring, keys)
         self._snapshot_seq = 0
+        self._refused: str | None = None
+        """Why what is in RAM is not to be believed any more."""
         loaded = snapshot.read(store, keys, index_kind.load, index_version=index_kind.version)
         if loaded is None:
             self.state = VaultState(index_kind.empty())
@@ -81,7 +83,7 @@ class OpenVault(Generic[Index]):
             chains, self.state = loaded
             self._log.resume(chains)
             self._snapshot_seq = self._log.seq
-        self._catch_up()
+        self._fold((row.seq, None if body is None else decode(body)) for row, body in self._log.tail())
         self._log.check_anchor(anchor)
 
     @property
@@ -93,6 +95,8 @@ class OpenVault(Generic[Index]):
 
         Raises KeyUnavailable when the vault was erased meanwhile, Tampered when the store went back in time.
         """
+        if self._refused is not None:
+            raise Tampered(self._refused)
         head = self._store.head(self.keys.vault_id)
         if head is not None and head.epoch not in (self._epoch, UNKNOWN_EPOCH):
             self._follow_rekeyed()
@@ -109,15 +113,36 @@ class OpenVault(Generic[Index]):
                     f"the store ends at {head.seq if head else 0}"
                 )
             return
-        self._catch_up()
+        begin = self._log.seq
+        try:
+            # All of it before any of it is folded: half a tail would leave holes whose explanation is in the other half.
+            tail = [(row.seq, None if body is None else decode(body)) for row, body in self._log.tail()]
+        except BaseException as error:
+            self._log.back_to(begin)
+            if not isinstance(error, Tampered) or self._log.is_current():
+                raise
+        else:
+            self._fold_later(tail)
+            return
+        # Sealed anew after we had asked for its head.
+        self._follow_rekeyed()
 
     def _follow_rekeyed(self) -> None:
         """Go on under the vault's new keys, with what is in RAM. Raises KeyUnavailable when that is not true any more."""
-        found = self._find()
-        if found is None:
-            raise KeyUnavailable(f"vault {self.keys.name}: erased")
-        keys, anchor = found
-        log = SealedLog(self._store, self._ring, keys)
+        while True:
+            found = self._find()
+            if found is None:
+                raise KeyUnavailable(f"vault {self.keys.name}: erased")
+            log = SealedLog(self._store, self._ring, found[0])
+            try:
+                self._go_on_with(log, found[1])
+            except Tampered:
+                if log.is_current():
+                    raise
+            else:
+                return
+
+    def _go_on_with(self, log: SealedLog, anchor: Anchor) -> None:
         ours = given_up = False
         later = []
         for row, body in log.tail():
@@ -134,12 +159,17 @@ class OpenVault(Generic[Index]):
             # What we know of the events that are lost, nobody else knows: an event about it would be refused for ever.
             raise KeyUnavailable(f"vault {self.keys.name}: events of it were given up; open it again")
         log.check_anchor(anchor)
-        self.keys, self._log, self._epoch = keys, log, keys.epoch
+        self.keys, self._log, self._epoch = log.keys, log, log.epoch
         self._snapshot_seq = 0
-        self._fold(later)
+        self._fold_later(later)
 
-    def _catch_up(self) -> None:
-        self._fold((row.seq, None if body is None else decode(body)) for row, body in self._log.tail())
+    def _fold_later(self, tail: Iterable[tuple[int, Event | None]]) -> None:
+        try:
+            self._fold(tail)
+        except Tampered as error:
+            # What is in RAM is half of something now, and the next look would find nothing new.
+            self._refused = str(error)
+            raise
 
     def _fold(self, tail: Iterable[tuple[int, Event | None]]) -> None:
         holes: set[int] = set()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
-from tacita import Memory, NotFound, Tampered
+from tacita import KeyUnavailable, Memory, NotFound, Tampered
 from tacita.config import Settings
 from tacita.errors import StoreError
 from tacita.items import RotateReport
@@ -24,6 +26,7 @@ from tacita.sealed import Anchor
 from tacita.stores.sqlite import SqliteLogStore
 from tacita.stores.sqlite_ring import SqliteKeyRing
 from tacita.testing.tampering import editable
+from tacita.vault import rekey
 
 KILLS = int(os.environ.get("TACITA_FORGET_KILLS", "60"))
 
@@ -135,6 +138,109 @@ def test_under_live_reads_writes_and_erasures(filled: Path) -> None:
     for number, count in enumerate(added):
         assert {f"live {number} {turn}" for turn in range(count)} <= set(texts)
     assert len(texts) == len(set(texts))
+
+
+@contextmanager
+def before_its_next_read(memory: Memory, act: Callable[[], object]) -> Iterator[None]:
+    """Once `memory` has asked which key a log is under, and before it reads that log, `act` is done."""
+    store = memory._engine.store
+    read, done = store.read, list[object]()
+
+    def late(*given: Any, **named: Any) -> Any:
+        if not done:
+            done.append(None)
+            act()
+        return read(*given, **named)
+
+    store.read = late  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        store.read = read  # type: ignore[method-assign]
+    assert done, "it did not read"
+
+
+def test_sealed_anew_while_it_is_opened(filled: Path) -> None:
+    with opened(filled) as memory, before_its_next_read(memory, lambda: rotated(filled)):
+        assert memory.search("corrected", user_id="ana").hits[0].text == "ana corrected 3"
+
+
+def test_sealed_anew_while_others_events_are_read(filled: Path) -> None:
+    with opened(filled) as memory, opened(filled) as other:
+        assert memory.get_all(user_id="ana", limit=100).total == 31
+        other.add("a telescope", user_id="ana")
+        with before_its_next_read(memory, lambda: rotated(filled)):
+            assert memory.search("telescope", user_id="ana").hits[0].text == "a telescope"
+        memory.add("a violin", user_id="ana")
+        assert other.search("violin", user_id="ana").hits[0].text == "a violin"
+    assert len(told(filled)["ana"]) == 33
+
+
+def test_sealed_anew_twice_while_the_first_time_is_followed(filled: Path) -> None:
+    with opened(filled) as memory:
+        assert memory.get_all(user_id="ana", limit=100).total == 31
+        rotated(filled)
+        with before_its_next_read(memory, lambda: rotated(filled)):
+            assert memory.search("corrected", user_id="ana").hits[0].text == "ana corrected 3"
+        assert memory.verify().ok
+
+
+def test_what_was_changed_after_it_was_sealed_anew_is_refused_under_an_open_vault(filled: Path) -> None:
+    with opened(filled) as memory:
+        assert memory.get_all(user_id="ana", limit=100).total == 31
+        rotated(filled)
+        with editable(filled / "data" / "log.db") as db:
+            db.execute("UPDATE log SET digest = zeroblob(32) WHERE key & 0xffffffff = 7")
+        db.close()
+        for _ in range(2):
+            with pytest.raises(Tampered, match="seq 7"):
+                memory.search("corrected", user_id="ana")
+
+
+def test_erased_while_it_is_opened(filled: Path) -> None:
+    def erase() -> None:
+        with opened(filled) as other:
+            other.erase(user_id="ana")
+
+    with opened(filled) as memory:
+        with before_its_next_read(memory, erase), pytest.raises(KeyUnavailable, match="erased"):
+            memory.search("corrected", user_id="ana")
+        assert not memory.search("corrected", user_id="ana").hits
+
+
+def test_erased_and_sealed_anew_while_it_is_opened(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealed anew when it looked whether its keys are the present ones, and gone when it looked for others."""
+    with opened(filled) as memory:
+        find, looks = rekey.find, itertools.count()
+
+        def gone(*given: Any) -> Any:
+            return find(*given) if next(looks) == 0 else None
+
+        monkeypatch.setattr(rekey, "find", gone)
+        late = before_its_next_read(memory, lambda: rotated_by_itself(filled))
+        with late, pytest.raises(KeyUnavailable, match="erased"):
+            memory.search("corrected", user_id="ana")
+
+
+def rotated_by_itself(home: Path) -> None:
+    program = (
+        "import sys; from tacita.config import Settings; from tacita.rotating import rotate; "
+        "rotate(Settings.load(home=sys.argv[1]), None, deep=True)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(home)], check=True)
+
+
+def test_what_is_erased_while_it_is_read_is_nothing(filled: Path) -> None:
+    with opened(filled) as memory:
+        engine = memory._engine
+        vault_id = engine.keys.vault_id("default", "user", "ana")
+
+        def read(_keys: object, _anchor: object) -> None:
+            with opened(filled) as other:
+                other.erase(user_id="ana")
+            raise Tampered("half of it was gone")
+
+        assert rekey.steadily(engine.store, engine.keys, "default", vault_id, read) is None
 
 
 @pytest.mark.parametrize("reader", ["search", "add", "verify", "rotate", "erase", "audit"])
