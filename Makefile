@@ -21,7 +21,8 @@ BEAM    ?=
 TESTS  ?=
 # How many tests run side by side: a number, or `logical` for one on each core.
 JOBS   ?= logical
-# A file for what `make test` found, as JUnit XML: `scripts/scorecard.py --report` makes the score card of it.
+# A file, NAME.xml, for what `make test` found, as JUnit XML: `scripts/scorecard.py --report` makes the score card of it. `make vectors`
+# writes NAME-vectors.xml, and `make support` the table of what was verified from both.
 REPORT ?=
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
@@ -35,7 +36,7 @@ help:
 	@echo "make vectors  the tests of vector engines, in a virtual environment of their own"
 	@echo "make bench    measure speed and retrieval, print the tables"
 	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
-	@echo "make support  write docs/reference/support.md from REPORT, a file of \`make test REPORT=FILE\`"
+	@echo "make support  write docs/reference/support.md from what \`make test vectors REPORT=NAME.xml\` wrote"
 	@echo "make torture  the same tests at full size: hours"
 	@echo "make fuzz     fuzz every parser of stored or foreign bytes, a minute each"
 	@echo "make coverage fail unless every branch of the code that keeps secrets is tested"
@@ -121,7 +122,8 @@ quick: $(VENV)/.dev $(VENV)/.model
 # `make test` runs these too and leaves out what its own venv has no client for. Here none may be missing.
 vectors: $(VECTORS)/.made
 	$(VECTORS)/bin/python -W ignore -c 'import chromadb, faiss, milvus_lite, pgvector, pinecone, pymilvus, qdrant_client, weaviate'
-	$(VECTORS)/bin/python -m pytest tests/contracts/test_vectors.py tests/contracts/test_vector_servers.py \
+	$(VECTORS)/bin/python -m pytest $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT:.xml=-vectors.xml)) \
+		tests/contracts/test_vectors.py tests/contracts/test_vector_servers.py \
 		tests/contracts/test_vector_protocols.py tests/contracts/test_vectors_live.py tests/unit/vectors tests/unit/cli/test_cli_vectors.py
 
 bench: $(VENV)/.dev $(VENV)/.model
@@ -132,7 +134,7 @@ scorecard: $(VENV)/.dev $(VENV)/.model
 	$(PY) scripts/scorecard.py
 
 support: $(VENV)/.run
-	$(PY) scripts/support_table.py --report $(REPORT)
+	$(PY) scripts/support_table.py --report $(REPORT) --report $(REPORT:.xml=-vectors.xml)
 
 # The same tests at full size: hours.
 torture: $(VENV)/.dev $(VENV)/.model

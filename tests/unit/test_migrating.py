@@ -102,11 +102,23 @@ def same(mine: tuple[LogStore, KeyRing], other: tuple[LogStore, KeyRing]) -> boo
     return settings[0] == settings[1] and keys[0] == keys[1] and tombstones[0] == tombstones[1]
 
 
+_LOOKED_INTO = list[LogStore | KeyRing]()
+
+
+@pytest.fixture(autouse=True)
+def _closed_after() -> Iterator[None]:
+    yield
+    while _LOOKED_INTO:
+        _LOOKED_INTO.pop().close()
+
+
 def sides(home: Path, place: tuple[str, str] | None) -> tuple[SqliteLogStore, SqliteKeyRing]:
     paths = (home / "data" / "log.db", home / "keys" / "ring.db")
     if place is not None:
         paths = (Path(place[0].removeprefix("sqlite:")), Path(place[1].removeprefix("sqlite:")))
-    return SqliteLogStore(paths[0]), SqliteKeyRing(paths[1])
+    log, ring = SqliteLogStore(paths[0]), SqliteKeyRing(paths[1])
+    _LOOKED_INTO.extend((log, ring))
+    return log, ring
 
 
 def test_everything_arrives_and_the_old_place_is_refused(home: Path, place: tuple[str, str]) -> None:
@@ -174,7 +186,7 @@ def test_the_ring_may_stay(home: Path, place: tuple[str, str], tmp_path: Path) -
     report = migrate(here, third, shred_source=True)
     assert report.shredded is not None
     assert (report.shredded.keys, report.shredded.vaults) == (0, 4), "the keys are in use at the new place"
-    assert not list(SqliteLogStore(Path(place[0].removeprefix("sqlite:"))).vaults())
+    assert not list(sides(home, place)[0].vaults())
     with Memory(settings=Settings.load(home=home, config={"embedder": "none", "store": third})) as memory:
         assert memory.verify().ok
 
