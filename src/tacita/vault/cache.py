@@ -171,10 +171,16 @@ class Vaults(Generic[Index]):
             del self._slots[vault_id]
 
     def _measure(self, share: Share, vault: OpenVault[Index], *, used: int) -> None:
-        """Count the vault's bytes again when it has grown by an eighth, or was used often since."""
+        """Count the vault's bytes again when it was used often since, and add to them when it has grown by an eighth.
+
+        Counting brings the index up to date, which is the next search's work and not an add's.
+        """
         share.uses += used
-        if (used and share.uses % _RECOUNT_EVERY == 0) or vault.seq > share.seq + max(64, share.seq // 8):
+        if used and share.uses % _RECOUNT_EVERY == 0:
             self._count(share, vault)
+        elif (grown := vault.seq - share.seq) > max(64, share.seq // 8):
+            share.seq += grown
+            self.room.resize(share, share.nbytes + int(grown * self._bytes_an_event))
 
     def _count(self, share: Share, vault: OpenVault[Index]) -> None:
         with vault.lock:

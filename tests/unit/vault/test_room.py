@@ -174,8 +174,10 @@ def crowded() -> Place:
     place = Place()
     for number, who in enumerate(USERS):
         place.write(*(added(100 * number + n, "some words " * 20) for n in range(300)), who=who)
-    one = place.vaults.open_bytes()[1] // len(USERS)
     place.vaults.close()
+    place = place.another_process()
+    place.find(USERS[0])
+    one = place.vaults.open_bytes()[1]
     place = place.another_process()
     place.vaults.room.capacity = one * 9 // 2
     place.vaults.room.patience = 0.05
@@ -273,8 +275,10 @@ def test_threads_errors_and_writers_leave_nothing_behind_and_nobody_hangs() -> N
     place = Place(store)
     for who in USERS:
         place.write(*(added(n, "some words " * 20) for n in range(300)), who=who)
-    one = place.vaults.open_bytes()[1] // len(USERS)
     place.vaults.close()
+    place = place.another_process()
+    place.find(USERS[0])
+    one = place.vaults.open_bytes()[1]
     place = place.another_process()
     room = place.vaults.room
     room.capacity, room.patience = one * 9 // 2, 30.0
