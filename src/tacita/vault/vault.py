@@ -113,19 +113,22 @@ class OpenVault(Generic[Index]):
                     f"the store ends at {head.seq if head else 0}"
                 )
             return
-        begin = self._log.seq
+        begin, tail = self._log.seq, None
         try:
             # All of it before any of it is folded: half a tail would leave holes whose explanation is in the other half.
             tail = [(row.seq, None if body is None else decode(body)) for row, body in self._log.tail()]
-        except BaseException as error:
-            self._log.back_to(begin)
-            if not isinstance(error, Tampered) or self._log.is_current():
+        except Tampered:
+            if self._log.is_current():
                 raise
+        finally:
+            if tail is None:
+                # What was read of it is not folded: it is to be read again.
+                self._log.back_to(begin)
+        if tail is None:
+            # Sealed anew after we had asked for its head.
+            self._follow_rekeyed()
         else:
             self._fold_later(tail)
-            return
-        # Sealed anew after we had asked for its head.
-        self._follow_rekeyed()
 
     def _follow_rekeyed(self) -> None:
         """Go on under the vault's new keys, with what is in RAM. Raises KeyUnavailable when that is not true any more."""
