@@ -57,13 +57,13 @@ def under_load(server: Any, name: str, disturb: Callable[[], None]) -> dict[str,
     assert not lost & there.keys(), "refused as not written, and written"
     assert there.keys() - acknowledged <= unknown
     assert all(row.sealed == event(int.from_bytes(row.item_tag)).sealed for row in rows)
-    return {"acknowledged": len(acknowledged), "lost": len(lost), "unknown": len(unknown)}
+    return {"acknowledged": len(acknowledged), "refused": len(lost), "unknown": len(unknown)}
 
 
 def test_two_processes_race(server: Any) -> None:
     counts = under_load(server, "race", lambda: time.sleep(1))
     assert counts["acknowledged"] > 20
-    assert counts["lost"] == counts["unknown"] == 0
+    assert counts["refused"] == counts["unknown"] == 0
 
 
 @pytest.mark.slow
