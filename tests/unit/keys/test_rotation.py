@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
@@ -184,9 +185,7 @@ def test_a_rotation_that_ends_while_the_catalog_is_looked_for_is_no_wrong_key(fi
             self.looks += name.startswith("catalog")
             return None if self.looks <= 2 else super().setting(name)
 
-    ring = Late(filled / "keys" / "ring.db")
+    path = filled / "keys" / "ring.db"
     provider = open_file(filled / "keys" / "root.key")
-    assert (
-        Keys(ring, provider).installation() == Keys(SqliteKeyRing(filled / "keys" / "ring.db"), provider).installation()
-    )
-    ring.close()
+    with closing(Late(path)) as late, closing(SqliteKeyRing(path)) as ring:
+        assert Keys(late, provider).installation() == Keys(ring, provider).installation()
