@@ -123,7 +123,13 @@ def test_nothing_swallows_errors_it_did_not_name() -> None:
 
 REACHING = (
     *("tacita.models.fetch", "tacita.models.pictures", "tacita.models.remote", "tacita.testing.servers"),
-    *("tacita.telemetry", "tacita.stores.anchor_http", "tacita.vectors.chroma", "tacita.vectors.weaviate"),
+    *(
+        "tacita.telemetry",
+        "tacita.stores.anchor_http",
+        "tacita.vectors.chroma",
+        "tacita.vectors._chroma_api",
+        "tacita.vectors.weaviate",
+    ),
     *(
         "tacita.keys.awskms",
         "tacita.keys.azurekv",

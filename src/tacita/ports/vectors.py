@@ -34,6 +34,7 @@ Floats = NDArray[np.float32]
 class VectorIndex(ABC):
     """Vectors of vaults, each apart from all others. Thread-safe; every failure is a `StoreError`.
 
+    A client that is not installed is a `ConfigError` when it is first needed.
     A vault is called by a tag of 16 bytes and so is an entry in it. The score of two vectors is their dot product. A
     provider writes the underscored methods and may throw what it likes: nothing of it is quoted.
     """
@@ -165,6 +166,10 @@ class VectorIndex(ABC):
             self._open()
         except TacitaError:
             raise
+        except ImportError as error:
+            raise ConfigError(
+                f"vector index {self.name} needs its client: pip install 'tacita[{self.scheme}]' ({error.name} is missing)"
+            ) from None
         except Exception as error:  # noqa: BLE001  as above
             return type(error).__name__[:64], self._transient(error)
         self._opened = True

@@ -11,9 +11,6 @@ from threading import Lock
 from typing import Any
 
 import httpx
-from chromadb.api.fastapi import FastAPI
-from chromadb.api.models.Collection import Collection
-from chromadb.config import Settings, System
 
 from tacita.errors import ConfigError
 from tacita.ports.vectors import TAG_BYTES, Floats, VectorIndex
@@ -22,22 +19,6 @@ from tacita.vectors._place import TRANSIENT, Secrets, parse, unhex
 _PAGE = 1_000
 _KNOWN = 4_096
 """Most collections whose ids are remembered."""
-
-
-class ConfinedApi(FastAPI):  # type: ignore[misc]
-    """The client's own API over a connection that has limits: no proxy of the environment, no redirect, no endless wait."""
-
-    def __init__(self, system: System, seconds: float) -> None:
-        super().__init__(system)
-        before: httpx.Client = self._session
-        before.close()
-        self._session: httpx.Client = httpx.Client(
-            headers=before.headers, timeout=seconds, trust_env=False, verify=True, follow_redirects=False
-        )
-
-    def close(self) -> None:
-        """Let go of its connections."""
-        self._session.close()
 
 
 class ChromaIndex(VectorIndex):
@@ -66,21 +47,9 @@ class ChromaIndex(VectorIndex):
         self._client: Any = None
 
     def _open(self) -> None:
-        place = self._place
-        options = place.options
-        settings = Settings(
-            chroma_api_impl="chromadb.api.fastapi.FastAPI",
-            chroma_server_host=place.host,
-            chroma_server_http_port=place.port or (443 if place.tls else 8000),
-            chroma_server_ssl_enabled=place.tls,
-            chroma_server_ssl_verify=True,
-            chroma_server_headers={"x-chroma-token": self._secret("token").reveal()} if "token" in options else None,
-            chroma_client_auth_provider=None,
-            anonymized_telemetry=False,
-            chroma_otel_collection_endpoint="",
-        )
-        # Not `chromadb.HttpClient`: that shares connections between all who name the same host, whatever their token.
-        client = ConfinedApi(System(settings), place.seconds)
+        from tacita.vectors._chroma_api import connect
+
+        client = connect(self._place, self._secret("token").reveal() if "token" in self._place.options else None)
         try:
             client.get_database(self._where["database"], tenant=self._where["tenant"])
         except BaseException:
@@ -93,6 +62,7 @@ class ChromaIndex(VectorIndex):
 
     def _collection(self, vault: bytes, *, make: bool = False) -> Any:
         """The collection of a vault; None if there is none and none is to be made."""
+        from chromadb.api.models.Collection import Collection
         from chromadb.errors import NotFoundError
 
         with self._lock:
