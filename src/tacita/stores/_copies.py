@@ -1,16 +1,14 @@
-"""Copies of a log store elsewhere, as SQLite files: made anew, or brought up to date."""
+"""Copies of a log store elsewhere, as SQLite files: made anew, or followed."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
+from contextlib import closing
 from pathlib import Path
 
-from tacita.durable import sync, sync_folder
-from tacita.errors import InvalidInput, StoreError
 from tacita.ports.log import LogStore
 from tacita.sealed import CopyCounts
+from tacita.stores._files import new_copy
 from tacita.stores._sqlite import Database
 from tacita.stores.following import follow
 from tacita.stores.sqlite import LAYOUT, SqliteLogStore
@@ -36,40 +34,11 @@ def write_copy(source: LogStore, path: Path) -> None:
 
     Raises InvalidInput when there is a file of this name, StoreError when it cannot be written.
     """
-    if os.path.lexists(path):
-        raise InvalidInput(f"{path} is there already; a backup never writes over a file")
-    made = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns()}")
-    try:
-        copy = _Draft(made)
-        try:
-            follow(copy, source)
-        finally:
-            copy.close()
-        sync(made)
-        os.link(made, path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            made.with_name(made.name + suffix).unlink(missing_ok=True)
-    sync_folder(path.parent)
+    with new_copy(path) as made, closing(_Draft(made)) as copy:
+        follow(copy, source)
 
 
 def follow_copy(target: LogStore, path: Path) -> CopyCounts:
     """Bring a store elsewhere to what such a file holds."""
-    copy = SqliteLogStore(path, is_copy=True)
-    try:
+    with closing(SqliteLogStore(path, is_copy=True)) as copy:
         return follow(target, copy)
-    finally:
-        copy.close()
-
-
-def update_copy(source: LogStore, path: Path) -> CopyCounts:
-    """Bring such a file to what `source` holds now. Raises InvalidInput when there is none."""
-    if not path.is_file() or path.is_symlink():
-        raise InvalidInput(f"{path} is no copy that could be brought up to date: make one first")
-    copy = SqliteLogStore(path, is_copy=True)
-    try:
-        return follow(copy, source)
-    finally:
-        copy.close()

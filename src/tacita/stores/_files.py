@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tacita.durable import sync_folder
-from tacita.errors import StoreError
+from tacita.durable import sync, sync_folder
+from tacita.errors import InvalidInput, StoreError
 
 _POSIX = os.name == "posix"
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside a database while it is in use."""
 
 
 def private_folder(folder: Path) -> None:
@@ -40,6 +44,27 @@ def private_file(path: Path) -> bool:
         return False
     _check(path, stat.S_ISREG, "file")
     return True
+
+
+@contextmanager
+def new_copy(path: Path) -> Iterator[Path]:
+    """Where to write a database that gets the name `path` at the end of the block: complete and durable, or not at all.
+
+    Raises InvalidInput when something is there already, StoreError when it cannot be written.
+    """
+    if os.path.lexists(path):
+        raise InvalidInput(f"{path} is there already; a backup never writes over a file")
+    made = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns()}")
+    try:
+        yield made
+        sync(made)
+        os.link(made, path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        for suffix in ("", *COMPANIONS):
+            made.with_name(made.name + suffix).unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def _check(path: Path, is_kind: Callable[[int], bool], kind: str) -> None:

@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any, Final
 
 from tacita.errors import StoreError
+from tacita.stores import _redis_uri
+from tacita.stores._address import Secret
 from tacita.stores._redis import Client, Servers
 from tacita.stores._redis_uri import ACCEPTED_LOSS, RedisUri
 
@@ -19,7 +21,19 @@ _WANTED: Final = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-
 """Then an answer comes after the disk has what it acknowledges."""
 
 
-def check(servers: Servers, uri: RedisUri) -> None:
+def reliable(uri: str, secret: Secret) -> tuple[RedisUri, Servers]:
+    """The servers of an address. Raises ConfigError for one that is not protected, StoreError for some that lose writes."""
+    parsed = _redis_uri.parse(uri)
+    servers = Servers(parsed, secret)
+    try:
+        _check(servers, parsed)
+    except BaseException:
+        servers.close()
+        raise
+    return parsed, servers
+
+
+def _check(servers: Servers, uri: RedisUri) -> None:
     """Refuse servers that would lose acknowledged writes, or forget keys to make room. Raises StoreError."""
     for server in servers.asked("look at the servers", servers.primaries):
         _check_eviction(servers, server)

@@ -13,19 +13,18 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from tacita.durable import sync, sync_folder
-from tacita.errors import InvalidInput, StoreError
-from tacita.stores._files import private_file, private_folder
+from tacita.durable import sync
+from tacita.errors import StoreError
+from tacita.stores._files import COMPANIONS, new_copy, private_file, private_folder
 from tacita.stores._layout import FAILURES, Layout, check, create, failed, mapped
 
 WAIT_SECONDS = 30.0
 _IDLE = 8
-_COMPANIONS = ("-wal", "-shm", "-journal")
 _PATIENT_MS = 25
 
 
@@ -47,7 +46,7 @@ class Database:
             private_folder(path.parent)
         if not private_file(path):
             create(path, layout)
-        for suffix in _COMPANIONS:
+        for suffix in COMPANIONS:
             private_file(path.with_name(path.name + suffix))
         _open_databases.add(self)
         try:
@@ -225,32 +224,18 @@ class Database:
         Raises InvalidInput when there is a file of this name, StoreError when it cannot be written.
         """
         self.check_usable()
-        if os.path.lexists(path):
-            raise InvalidInput(f"{path} is there already; a backup never writes over a file")
-        made = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns()}")
-        try:
+        with new_copy(path) as made:
             os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600))
-            with self.connection("backup") as db:
-                copy = sqlite3.connect(made, isolation_level=None)
-                try:
-                    # In one step: it is of one moment then, and writers go on beside it.
-                    db.backup(copy)
-                    copy.execute("PRAGMA journal_mode=DELETE")
-                finally:
-                    copy.close()
-            sync(made)
-            os.link(made, path)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-        finally:
-            made.unlink(missing_ok=True)
-        sync_folder(path.parent)
+            with self.connection("backup") as db, closing(sqlite3.connect(made, isolation_level=None)) as copy:
+                # In one step: it is of one moment then, and writers go on beside it.
+                db.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")
 
     def size(self) -> int:
         """Bytes of the file and its companions."""
         self.check_usable()
         total = os.stat(self.path).st_size
-        for suffix in _COMPANIONS:
+        for suffix in COMPANIONS:
             with suppress(FileNotFoundError):
                 total += os.stat(self.path.with_name(self.path.name + suffix)).st_size
         return total

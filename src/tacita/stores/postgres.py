@@ -25,11 +25,12 @@ from tacita.sealed import (
     VaultHead,
 )
 from tacita.stores import _postgres_rows as rows
-from tacita.stores._copies import follow_copy, update_copy, write_copy
+from tacita.stores._copies import follow_copy, write_copy
 from tacita.stores._postgres import Database, Moment
 from tacita.stores._postgres_pool import Secret
 from tacita.stores._postgres_session import Connection
 from tacita.stores.postgres_setup import DATA
+from tacita.stores.sqlite import update_copy
 
 _FEW: Final = 32
 """Rows that are fetched at once before a cursor is opened: a tail is mostly shorter."""

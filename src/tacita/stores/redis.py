@@ -19,10 +19,10 @@ from tacita.sealed import (
     SealedRow,
     VaultHead,
 )
-from tacita.stores import _redis_aof, _redis_rows, _redis_uri
+from tacita.stores import _redis_rows
 from tacita.stores import _redis_scripts as scripts
 from tacita.stores._address import Secret
-from tacita.stores._redis import Servers
+from tacita.stores._redis_aof import Rewrites, reliable
 
 _AT_ONCE_BYTES: Final = 4 << 20
 _AT_ONCE_ROWS: Final = 1000
@@ -44,16 +44,10 @@ class RedisLogStore(LogStore):
 
     def __init__(self, uri: str, secret: Secret) -> None:
         """Raises ConfigError for an address that is not protected, StoreError for a server that cannot be relied on."""
-        parsed = _redis_uri.parse(uri)
-        self._servers = Servers(parsed, secret)
+        parsed, self._servers = reliable(uri, secret)
         self._prefix = f"{parsed.prefix}:log:"
         self.name = parsed.place
-        self._rewrites = _redis_aof.Rewrites(self._servers, parsed.rewrite)
-        try:
-            _redis_aof.check(self._servers, parsed)
-        except BaseException:
-            self._servers.close()
-            raise
+        self._rewrites = Rewrites(self._servers, parsed.rewrite)
 
     def _keys(self, vault_id: bytes, *names: str) -> list[str]:
         # The braces: all keys of a vault are on one server of a cluster.

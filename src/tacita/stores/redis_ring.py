@@ -9,9 +9,9 @@ from tacita.errors import Conflict, KeyUnavailable, Tampered
 from tacita.hazmat import random_bytes
 from tacita.ports.keys import KeyRing, checked_vault_id
 from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
-from tacita.stores import _redis_aof, _redis_ring_scripts, _redis_rows, _redis_uri
+from tacita.stores import _redis_ring_scripts, _redis_rows
 from tacita.stores._address import Secret
-from tacita.stores._redis import Servers
+from tacita.stores._redis_aof import Rewrites, reliable
 
 _PRESENT: Final = ("version", "provider", "wrapped", "label", "seq", "chain")
 _NEXT: Final = ("next-version", "next-provider", "next-wrapped", "next-label", "seq", "chain")
@@ -28,17 +28,11 @@ class RedisKeyRing(KeyRing):
 
     def __init__(self, uri: str, secret: Secret) -> None:
         """Raises ConfigError for an address that is not protected, StoreError for a server that cannot be relied on."""
-        parsed = _redis_uri.parse(uri)
-        self._servers = Servers(parsed, secret)
+        parsed, self._servers = reliable(uri, secret)
         self._prefix = f"{parsed.prefix}:ring:"
         self._settings = f"{parsed.prefix}:ring-setting:"
         self.name = parsed.place
-        self._rewrites = _redis_aof.Rewrites(self._servers, parsed.rewrite)
-        try:
-            _redis_aof.check(self._servers, parsed)
-        except BaseException:
-            self._servers.close()
-            raise
+        self._rewrites = Rewrites(self._servers, parsed.rewrite)
 
     def _key(self, vault_id: bytes) -> str:
         return f"{self._prefix}{{{checked_vault_id(vault_id).hex()}}}"

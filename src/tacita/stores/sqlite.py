@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -190,19 +191,21 @@ class SqliteLogStore(LogStore):
         self._db.copy_to(path)
 
     def update_copy(self, path: Path) -> CopyCounts:
-        if not path.is_file() or path.is_symlink():
-            raise InvalidInput(f"{path} is no copy that could be brought up to date: make one first")
-        copy = SqliteLogStore(path, is_copy=True)
-        try:
-            return follow(copy, self)
-        finally:
-            copy.close()
+        return update_copy(self, path)
 
     def _size(self) -> int:
         return self._db.size()
 
     def close(self) -> None:
         self._db.close()
+
+
+def update_copy(source: LogStore, path: Path) -> CopyCounts:
+    """Bring a file that `backup` wrote to what `source` holds now. Raises InvalidInput when there is none."""
+    if not path.is_file() or path.is_symlink():
+        raise InvalidInput(f"{path} is no copy that could be brought up to date: make one first")
+    with closing(SqliteLogStore(path, is_copy=True)) as copy:
+        return follow(copy, source)
 
 
 def _add_vault(db: sqlite3.Connection, head: VaultHead) -> int:
