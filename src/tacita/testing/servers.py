@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Final, Literal
 
 from tacita.hazmat import sha256
+from tacita.testing.loopback import Quiet, ScriptedServer
 
 Behaviour = Literal["ok", "slow", "busy", "broken", "cut", "no_json", "wrong_shape", "refused", "redirect"]
 """What becomes of one request: answered; answered late; 429 with Retry-After; 500; the connection ends in the middle of
@@ -39,44 +37,21 @@ class Received:
         return f"<Received {self.path}: {len(self.body)} bytes>"
 
 
-class ModelServer:
+class ModelServer(ScriptedServer[Behaviour]):
     """One server that speaks OpenAI (chat, embeddings; Azure's paths too), Anthropic, Bedrock Converse and Gemini/Vertex.
 
-    Use as a context manager. `answer` makes the text of a reply from (instructions, data).
+    `answer` makes the text of a reply from (instructions, data). OpenAI-like clients want `/v1` behind `url`.
     """
 
     def __init__(self, answer: Callable[[str, str], str] = lambda _instructions, _data: '{"facts": []}') -> None:
         self.answer = answer
         self.received: list[Received] = []
-        self._script: deque[Behaviour] = deque()
-        self._lock = Lock()
         owner = self
 
         class Handler(_Handler):
             server_of_ours = owner
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    @property
-    def url(self) -> str:
-        """`http://127.0.0.1:PORT`; OpenAI-like clients want `/v1` behind it."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def will(self, *behaviours: Behaviour) -> None:
-        """How the next requests are answered; those after them are answered well."""
-        with self._lock:
-            self._script.extend(behaviours)
-
-    def will_do_well(self) -> None:
-        """Forget what is left of the script."""
-        with self._lock:
-            self._script.clear()
+        super().__init__(Handler)
 
     def everything(self) -> bytes:
         """All that was received, paths and headers included."""
@@ -84,34 +59,15 @@ class ModelServer:
             f"{each.path} {json.dumps(each.headers)}\n".encode() + each.body for each in list(self.received)
         )
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _next(self) -> Behaviour:
-        with self._lock:
-            return self._script.popleft() if self._script else "ok"
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     server_of_ours: ModelServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a log of requests would hold what was sent."""
 
     def do_POST(self) -> None:
         ours = self.server_of_ours
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         ours.received.append(Received(self.path, dict(self.headers.items()), body))
-        behaviour = ours._next()
+        behaviour = ours.next_fault()
         if behaviour == "slow":
             time.sleep(_SLOW_SECONDS)
         if behaviour in ("busy", "broken", "refused"):

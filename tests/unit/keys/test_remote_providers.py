@@ -13,7 +13,7 @@ from tests.unit.keys.services.aws import REGION, AwsKmsServer
 from tests.unit.keys.services.azure import AzureKeyVaultServer
 from tests.unit.keys.services.gcp import RING, GcpKmsServer
 from tests.unit.keys.services.opened import SERVERS, VARIABLES, make, opened, scheme_of
-from tests.unit.keys.services.server import Fault, KeyServer, State, _certificate
+from tests.unit.keys.services.server import Fault, KeyServer, State, certify
 from tests.unit.keys.services.transit import TransitServer
 
 from tacita.config.reading import secrets_of
@@ -232,7 +232,7 @@ def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         make(started, "one")
         other = tmp_path / "other"
         other.mkdir()
-        _certificate(other)
+        certify(other)
         good, started.ca = started.ca, other / "ca.pem"
         with pytest.raises(KeyUnavailable) as caught:
             opened(started, "one")

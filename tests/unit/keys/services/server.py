@@ -8,22 +8,21 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from pathlib import Path
-from threading import Lock, Thread
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tacita.testing.loopback import Quiet, ScriptedServer
 
 State = Literal["enabled", "disabled", "deleted", "denied"]
 Fault = Literal["throttled", "broken", "slow", "cut", "no_json", "wrong_shape", "refused", "redirect"]
@@ -55,8 +54,8 @@ class Refused(Exception):
         self.status, self.body, self.headers = status, body, headers or {}
 
 
-class KeyServer:
-    """Use as a context manager. `will(...)` scripts the next requests; `keys` may be changed at any time."""
+class KeyServer(ScriptedServer[Fault]):
+    """`will(...)` scripts the next requests; `keys` may be changed at any time."""
 
     tls = False
 
@@ -72,47 +71,19 @@ class KeyServer:
         self.wrong_checksum = False
         self.down = False
         """Every connection ends without an answer."""
-        self._script: deque[Fault] = deque()
-        self._lock = Lock()
         owner = self
 
         class Handler(_Handler):
             server_of_ours = owner
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
         self.ca = folder / "ca.pem"
-        if self.tls:
-            _certificate(folder)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.ca, folder / "server.key")
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}"
-
-    def will(self, *faults: Fault) -> None:
-        with self._lock:
-            self._script.extend(faults)
-
-    def will_do_well(self) -> None:
-        with self._lock:
-            self._script.clear()
+        super().__init__(Handler, _tls(folder) if self.tls else None)
 
     def everything(self) -> bytes:
         return b"\n".join([*[path.encode() for path in self.paths], *self.bodies])
 
-    def next_fault(self) -> Fault | None:
-        with self._lock:
-            if self._script:
-                return self._script.popleft()
-            return next(self.chance, None) if self.chance is not None else None
+    def unscripted(self) -> Fault | None:
+        return next(self.chance, None) if self.chance is not None else None
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
         """The JSON of an answer. Raises Refused."""
@@ -122,25 +93,9 @@ class KeyServer:
         """How the vendor words a fault."""
         return {"message": "fault", "status": status}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet, BaseHTTPRequestHandler):
     server_of_ours: KeyServer
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
 
     def do_GET(self) -> None:
         self._do("GET")
@@ -207,8 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def _certificate(folder: Path) -> None:
-    """A certificate of loopback that signs itself, for a day."""
+def certify(folder: Path) -> None:
+    """Write a certificate of loopback that signs itself, for a day: `ca.pem` and `server.key`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -228,3 +183,10 @@ def _certificate(folder: Path) -> None:
     (folder / "server.key").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+
+
+def _tls(folder: Path) -> ssl.SSLContext:
+    certify(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "server.key")
+    return context
