@@ -18,6 +18,8 @@ import pytest
 import redis
 
 from tacita.credentials import Credential
+from tacita.errors import StoreError
+from tacita.ports.log import LogStore
 
 PASSWORD = "a-password-of-tests-only"
 
@@ -178,3 +180,16 @@ class MotoServer:
 def named(folder: Path) -> str:
     """A name for what a test keeps, the same for the same folder."""
     return "t" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+
+
+def refuses_a_forked_child(store: LogStore, vault_id: bytes) -> bool:
+    """Whether a child that inherits the store is told so, instead of using its parent's connection."""
+    child = os.fork()
+    if child == 0:
+        try:
+            store.head(vault_id)
+        except StoreError as error:
+            store.close()
+            os._exit(0 if "fork" in str(error) else 1)
+        os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

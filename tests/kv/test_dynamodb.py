@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.kv.servers import PASSWORD, MotoServer, named, secret
+from tests.kv.servers import PASSWORD, MotoServer, named, refuses_a_forked_child, secret
 
 from tacita.credentials import Credential
 from tacita.errors import ConfigError, StoreError
@@ -283,13 +282,5 @@ def test_a_table_made_by_us_is_on_demand_protected_and_encrypted_as_asked(moto: 
 
 def test_a_forked_child_is_refused_and_the_parent_goes_on(store: DynamoLogStore) -> None:
     store.append(A, 0, [event(1)], epoch=E)
-    child = os.fork()
-    if child == 0:
-        try:
-            store.head(A)
-        except StoreError as error:
-            store.close()
-            os._exit(0 if "fork" in str(error) else 1)
-        os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert refuses_a_forked_child(store, A)
     assert store.append(A, 1, [event(2)], epoch=E) == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from tests.kv.servers import PASSWORD, RedisCluster, RedisServer, named, secret, wait_for
+from tests.kv.servers import PASSWORD, RedisCluster, RedisServer, named, refuses_a_forked_child, secret, wait_for
 
 from tacita.credentials import Credential
 from tacita.errors import ConfigError, HeadMoved, StoreError
@@ -245,15 +245,7 @@ def test_a_unix_socket(redis_server: RedisServer, tmp_path: Path) -> None:
 def test_a_forked_child_is_refused_and_the_parent_goes_on(redis_server: RedisServer, tmp_path: Path) -> None:
     store = RedisLogStore(redis_server.uri(named(tmp_path)), secret)
     store.append(A, 0, [event(1)], epoch=E)
-    child = os.fork()
-    if child == 0:
-        try:
-            store.head(A)
-        except StoreError as error:
-            store.close()
-            os._exit(0 if "fork" in str(error) else 1)
-        os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert refuses_a_forked_child(store, A)
     assert store.append(A, 1, [event(2)], epoch=E) == 2
     store.close()
 
