@@ -9,6 +9,7 @@ from tests.kv.servers import MotoServer, RedisCluster, RedisServer, named
 
 from tacita import Memory
 from tacita.config import Settings
+from tacita.errors import Tampered
 from tacita.rotating import rotate
 from tacita.testing.canary import found_in
 
@@ -86,3 +87,22 @@ def test_every_vault_gets_another_key(config: Path, home: Path) -> None:
     with opened(home, config) as memory:
         assert memory.verify().ok
         assert {item.text for item in memory.get_all(user_id="user-1").items} == {"text 1", "more", "after"}
+
+
+def test_another_history_of_the_same_length_is_noticed(redis_server: RedisServer, home: Path, tmp_path: Path) -> None:
+    """As after a failover to a replica that lacked the last write, when somebody has written to it since."""
+    store, ring = redis_server.uri(named(tmp_path)), redis_server.uri(named(tmp_path) + "-keys")
+    config = tmp_path / "tacita.toml"
+    config.write_text(f'store = "{store}"\nring = "{ring}"\nembedder = "none"\n')
+    with opened(home, config) as memory, redis_server.client() as client:
+        memory.add("the first", user_id="ana")
+        replica = {key: client.dump(key) for key in client.scan_iter(f"{named(tmp_path)}*")}
+        memory.add("what the replica never saw", user_id="ana")
+        assert memory.search("replica", user_id="ana").hits
+        for key, dumped in replica.items():
+            assert isinstance(dumped, bytes)
+            client.restore(key, 0, dumped, replace=True)
+        with opened(home, config) as other:
+            other.add("said to the replica", user_id="ana")
+        with pytest.raises(Tampered, match="another history"):
+            memory.search("replica", user_id="ana")

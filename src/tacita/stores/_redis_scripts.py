@@ -30,6 +30,13 @@ local function remember(recent, attempt)
 end
 """
 
+HEAD: Final = """
+-- KEYS head rows -> format, seq, epoch, digest of the last row
+local h = redis.call('HMGET', KEYS[1], 'format', 'seq', 'epoch')
+local row = h[2] and redis.call('HGET', KEYS[2], h[2])
+return { h[1], h[2], h[3], row and string.sub(row, 17, 48) }
+"""
+
 STAGE: Final = """
 -- KEYS stage; ARGV milliseconds, then field and value in turns
 for at = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end

@@ -54,8 +54,9 @@ class RedisLogStore(LogStore):
         return [f"{self._prefix}{{{vault_id.hex()}}}:{name}" for name in names]
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
-        found = self._servers.call("head", "HMGET", *self._keys(vault_id, "head"), "format", "seq", "epoch")
-        return _checked(vault_id, found)
+        # With the last digest, for a replica that takes over goes back in time while we look.
+        *found, digest = self._servers.run("head", scripts.HEAD, self._keys(vault_id, "head", "rows"))
+        return _checked(vault_id, found, digest)
 
     def _append(
         self,
@@ -216,10 +217,10 @@ class RedisLogStore(LogStore):
         self._servers.close_after(self._rewrites.settle)
 
 
-def _checked(vault_id: bytes, found: Sequence[Any]) -> VaultHead | None:
+def _checked(vault_id: bytes, found: Sequence[Any], digest: bytes | None = None) -> VaultHead | None:
     layout, seq, epoch = found
     if seq is None:
         return None
     if not (layout or b"").isdigit() or not seq.isdigit() or len(epoch or b"") != EPOCH_BYTES:
         raise Tampered("the list of vaults was changed: it holds values that were never written")
-    return VaultHead(vault_id, int(layout), int(seq), epoch)
+    return VaultHead(vault_id, int(layout), int(seq), epoch, digest)

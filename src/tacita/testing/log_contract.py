@@ -32,6 +32,17 @@ class LogStoreContract(LogStoreUnderLoad):
         assert [row.seq for row in store.read(A, after=3)] == [4, 5]
         assert store.head(A) == VaultHead(A, 1, 5, E)
 
+    def test_a_digest_that_the_head_tells_is_of_the_last_event(self, store: LogStore) -> None:
+        for seq in (1, 2, 3):
+            store.append(A, seq - 1, [event(seq)], epoch=E, purge=[seq - 1] if seq > 1 else ())
+            head = store.head(A)
+            assert head is not None
+            assert head.digest in (None, event(seq).digest)
+        store.replace(A, VaultHead(A, 1, 3, E), events(5, 4), epoch=LATER)
+        head = store.head(A)
+        assert head is not None
+        assert head.digest in (None, event(8).digest)
+
     def test_compare_and_set(self, store: LogStore) -> None:
         store.append(A, 0, events(1, 2), epoch=E)
         for expected in (0, 1, 3):
