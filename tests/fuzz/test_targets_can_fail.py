@@ -20,8 +20,10 @@ from tacita.flows import archive, filters, ids, parse, receipts
 from tacita.importers import chatgpt, export, locomo, openai, transcript
 from tacita.models.pictures import AllowedHosts
 from tacita.pipeline import facts, pictures, reply
+from tacita.stores import _dynamo_layout, _redis_rows, anchor_http
 from tacita.stores.sqlite import SqliteLogStore
-from tacita.vault import fold, keyring, mirror, snapshot
+from tacita.vault import fold, keyring, mirror, moved, snapshot
+from tacita.vectors import _place
 
 
 class Sabotage(Exception):
@@ -59,6 +61,13 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "config-file": (settings, "_absolute"),
     "environment": (settings, "refuse_literal_secrets"),
     "model-uri": (addresses, "http_parts"),
+    "store-uri": (addresses, "check_reference"),
+    "key-uri": (addresses, "http_parts"),
+    "vector-uri": (_place, "options_of"),
+    "anchor-uri": (anchor_http, "http_parts"),
+    "redis-values": (_redis_rows, "SealedRow"),
+    "dynamo-items": (_dynamo_layout, "number"),
+    "migration-mark": (moved.Mark, "refuses"),
 }
 
 
@@ -108,6 +117,8 @@ def test_a_foreign_error_is_a_finding(name: str, monkeypatch: pytest.MonkeyPatch
         ("requests", InvalidInput),
         ("import-openai", InvalidInput),
         ("config-file", ConfigError),
+        ("key-uri", ConfigError),
+        ("dynamo-items", Tampered),
     ],
 )
 def test_a_message_with_content_is_a_finding(
@@ -141,6 +152,8 @@ def test_content_behind_an_error_is_a_finding() -> None:
         ("import-openai", (openai.Keys, "key"), lambda *_: str(next(_COUNT))),
         ("model-reply", (facts, "locate"), lambda *_: (0, 10**6)),
         ("picture-fetch", (AllowedHosts, "_public_address"), lambda *_: "10.0.0.1"),
+        ("migration-mark", (moved.Mark, "refuses"), lambda *_: None),
+        ("dynamo-items", (_dynamo_layout, "purged_body"), lambda *_: b"other"),
     ],
 )
 def test_a_broken_promise_is_a_finding(

@@ -13,7 +13,7 @@ import pytest
 from tests.kv.servers import PASSWORD, RedisCluster, RedisServer, named, refuses_a_forked_child, secret, wait_for
 
 from tacita.credentials import Credential
-from tacita.errors import ConfigError, HeadMoved, StoreError
+from tacita.errors import ConfigError, HeadMoved, StoreError, Tampered
 from tacita.stores import _redis_uri
 from tacita.stores.redis import RedisLogStore
 from tacita.stores.redis_ring import RedisKeyRing
@@ -275,3 +275,22 @@ def test_more_threads_than_connections_wait(request: pytest.FixtureRequest, wher
         done = list(pool.map(lambda vault_id: store.append(vault_id, 0, [event(1)], epoch=E), ids))
     assert done == [1] * 100
     store.close()
+
+
+def test_values_that_were_never_written_are_told_as_such(redis_server: RedisServer, tmp_path: Path) -> None:
+    name = named(tmp_path)
+    store, ring = RedisLogStore(redis_server.uri(name), secret), RedisKeyRing(redis_server.uri(name), secret)
+    with redis_server.client() as client:
+        store.append(A, 0, [event(1)], epoch=E)
+        client.hset(f"{name}:log:{{{A.hex()}}}:head", "seq", "9" * 5_000)
+        with pytest.raises(Tampered):
+            store.head(A)
+        client.hset(f"{name}:log:{{{A.hex()}}}:head", "seq", str(1 << 32))
+        with pytest.raises(Tampered):
+            list(store.vaults())
+        assert list(ring.settings()) == []
+        client.set(f"{name}:ring-setting:no-hex", "x")
+        with pytest.raises(Tampered):
+            list(ring.settings())
+    store.close()
+    ring.close()

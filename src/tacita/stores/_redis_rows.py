@@ -9,6 +9,7 @@ from tacita.sealed import DIGEST_BYTES, ITEM_TAG_BYTES, VAULT_ID_BYTES, PurgedEv
 
 _MARK: Final = ITEM_TAG_BYTES + DIGEST_BYTES
 _SEALED: Final = _MARK + 4
+_BITS: Final = 32
 
 
 def encode(event: SealedEvent | PurgedEvent) -> bytes:
@@ -23,6 +24,13 @@ def decode(seq: int, stored: bytes) -> tuple[SealedRow, int]:
     sealed = stored[_SEALED:] or None
     row = SealedRow(seq, stored[:ITEM_TAG_BYTES], sealed, stored[ITEM_TAG_BYTES:_MARK])
     return row, int.from_bytes(stored[_MARK:_SEALED])
+
+
+def number(value: bytes | None) -> int:
+    """A count or a sequence number, below 2**32. Raises ValueError for what is none."""
+    if value is None or not value.isdigit() or int(value) >> _BITS:
+        raise ValueError
+    return int(value)
 
 
 def vault_id(name: bytes) -> bytes:

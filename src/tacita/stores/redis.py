@@ -221,6 +221,10 @@ def _checked(vault_id: bytes, found: Sequence[Any], digest: bytes | None = None)
     layout, seq, epoch = found
     if seq is None:
         return None
-    if not (layout or b"").isdigit() or not seq.isdigit() or len(epoch or b"") != EPOCH_BYTES:
+    try:
+        head = VaultHead(vault_id, _redis_rows.number(layout), _redis_rows.number(seq), epoch or b"", digest)
+    except ValueError:
+        head = None
+    if head is None or len(head.epoch) != EPOCH_BYTES:
         raise Tampered("the list of vaults was changed: it holds values that were never written")
-    return VaultHead(vault_id, int(layout), int(seq), epoch, digest)
+    return head

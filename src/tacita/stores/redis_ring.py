@@ -16,7 +16,6 @@ from tacita.stores._redis_aof import Rewrites, reliable
 _PRESENT: Final = ("version", "provider", "wrapped", "label", "seq", "chain")
 _NEXT: Final = ("next-version", "next-provider", "next-wrapped", "next-label", "seq", "chain")
 _PAGE: Final = 500
-_BITS: Final = 32
 
 
 class RedisKeyRing(KeyRing):
@@ -66,10 +65,13 @@ class RedisKeyRing(KeyRing):
         return done
 
     def settings(self) -> Iterator[tuple[str, bytes]]:
-        names = {
-            bytes.fromhex(key[len(self._settings) :].decode()).decode()
-            for key in self._servers.keys(f"{self._settings}*")
-        }
+        try:
+            names = {
+                bytes.fromhex(key[len(self._settings) :].decode()).decode()
+                for key in self._servers.keys(f"{self._settings}*")
+            }
+        except ValueError:
+            raise Tampered("the key ring was changed: it holds a setting that was never written") from None
         for name in sorted(names):
             value = self.setting(name)
             if value is not None:
@@ -176,18 +178,12 @@ def _entry(vault_id: bytes, found: Sequence[bytes | None]) -> RingEntry | None:
     try:
         entry = RingEntry(
             vault_id,
-            _number(version),
+            _redis_rows.number(version),
             (provider or b"").decode(),
             wrapped,
             label or b"",
-            Anchor(_number(seq), chain or b""),
+            Anchor(_redis_rows.number(seq), chain or b""),
         )
     except ValueError:
         raise Tampered("the key ring was changed: it holds values that were never written") from None
     return entry
-
-
-def _number(value: bytes | None) -> int:
-    if value is None or not value.isdigit() or int(value) >> _BITS:
-        raise ValueError
-    return int(value)
