@@ -66,6 +66,8 @@ class DocLike(Protocol):
     def model(self) -> str: ...
     @property
     def replaces(self) -> int | None: ...
+    @property
+    def trusted(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Doc:
     """Name of the embedder that made the vectors."""
     replaces: int | None = None
     """Row of the older version whose place among its neighbours this one takes."""
+    trusted: bool = True
+    """Whether the user said it, by a channel that vouches for that: nothing else is taken for the user's wish."""
 
 
 class SearchIndex:
@@ -456,7 +460,9 @@ def _flags(doc: DocLike, found: Sequence[str]) -> int:
     """The flags of a message, from it and the words of its head."""
     flags = LONG if len(doc.text) > LONG_CHARS else 0
     if doc.role == "user":
-        flags |= USER | (GUIDANCE if guides(doc.text, found) else 0)
+        flags |= USER
+        if doc.trusted and guides(doc.text, found):
+            flags |= GUIDANCE
     return flags
 
 
