@@ -35,8 +35,10 @@ from tacita.retrieval.search import Query, prepare, rank
 from tacita.retrieval.segment import message_text, segments
 
 NO_CONTEXT = ContextBM25F(before=(0, 0), after=(0, 0))
+AS_WRITTEN = "embedded as written"
 WITHOUT = {
     "all signals": HYBRID,
+    AS_WRITTEN: HYBRID,
     "without vectors": replace(HYBRID, dense=0.0),
     "without words": replace(HYBRID, lexical=0.0),
     "without neighbours": replace(HYBRID, bm25f=NO_CONTEXT),
@@ -44,26 +46,42 @@ WITHOUT = {
     "without date words": replace(HYBRID, dates=0.0),
     "without time windows": replace(HYBRID, window=0.0),
     "without speakers": replace(HYBRID, speaker=0.0),
-    "without roles": replace(HYBRID, role=0.0),
+    "without roles": replace(HYBRID, role=0.0, role_in_order=0.0),
+    "without the asker's order": replace(HYBRID, role_in_order=HYBRID.role),
+    "without wishes": replace(HYBRID, guidance=0.0),
     "without floors": replace(HYBRID, lexical_floor=0.0, dense_floor=0.0),
 }
-BARE = replace(HYBRID, dense=0.0, role=0.0, speaker=0.0, window=0.0, dates=0.0, bm25f=NO_CONTEXT)
+BARE = replace(
+    HYBRID,
+    dense=0.0,
+    role=0.0,
+    role_in_order=0.0,
+    speaker=0.0,
+    window=0.0,
+    dates=0.0,
+    guidance=0.0,
+    bm25f=NO_CONTEXT,
+)
 ALONE = {
     "words alone": BARE,
     "+ neighbours": replace(BARE, bm25f=HYBRID.bm25f),
     "message vector alone": replace(BARE, lexical=0.0, dense=1.0, short_message=1.0, long_message=1.0),
     "+ segments": replace(BARE, lexical=0.0, dense=1.0),
-    "+ roles": replace(BARE, lexical=0.0, dense=HYBRID.dense, role=HYBRID.role),
-    "words and vectors": replace(HYBRID, role=0.0, speaker=0.0, window=0.0, dates=0.0),
-    "+ roles (and words)": replace(HYBRID, speaker=0.0, window=0.0, dates=0.0),
-    "+ date words": replace(HYBRID, speaker=0.0, window=0.0),
-    "+ speakers": replace(HYBRID, window=0.0),
-    "+ time windows": HYBRID,
+    "+ roles": replace(BARE, lexical=0.0, dense=HYBRID.dense, role=HYBRID.role, role_in_order=HYBRID.role_in_order),
+    "words and vectors": replace(BARE, bm25f=HYBRID.bm25f, dense=HYBRID.dense),
+    "+ roles (and words)": replace(HYBRID, speaker=0.0, window=0.0, dates=0.0, guidance=0.0),
+    "+ date words": replace(HYBRID, speaker=0.0, window=0.0, guidance=0.0),
+    "+ speakers": replace(HYBRID, window=0.0, guidance=0.0),
+    "+ time windows": replace(HYBRID, guidance=0.0),
+    "+ wishes": HYBRID,
 }
 GRID: dict[str, tuple[float, ...]] = {
     "lexical": (0.35, 0.4, 0.45, 0.5, 0.55),
     "role": (0.05, 0.1, 0.15, 0.2, 0.25),
-    "speaker": (0.0, 0.05, 0.1, 0.15, 0.2, 0.25),
+    "role_in_order": (0.15, 0.3, 0.45, 0.6),
+    "guidance": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
+    "guiding": (1, 2, 3, 4),
+    "speaker": (0.0, 0.1, 0.15, 0.2, 0.25, 0.3),
     "window": (0.0, 0.05, 0.1, 0.2, 0.3),
     "dates": (0.0, 0.4, 0.7, 1.0),
     "lexical_floor": (0.0, 0.2, 0.3, 0.4),
@@ -79,6 +97,8 @@ class Question:
     index: SearchIndex
     ids: Sequence[Any]
     query: Query
+    as_written: Query
+    """The same with the vector of all its words, and not of its topic alone."""
     gold: frozenset[Any]
     category: str
 
@@ -155,14 +175,24 @@ def questions(cases: Sequence[Any], embed: Cached) -> list[Question]:
     indexes: dict[str, SearchIndex] = {}
     ready = []
     counted = [case for case in cases if not case.extra]
-    vectors = embed([str(case.query) for case in counted])
-    for case, vector in zip(counted, vectors, strict=True):
+    for case in counted:
+        if case.hay.key not in indexes:
+            indexes[case.hay.key] = index_of(case.hay, embed)
+    asked = [prepare(str(case.query), names=indexes[case.hay.key].names) for case in counted]
+    topics, whole = embed([each.topic for each in asked]), embed([str(case.query) for case in counted])
+    for case, query, topic, written in zip(counted, asked, topics, whole, strict=True):
         key = case.hay.key
-        if key not in indexes:
-            indexes[key] = index_of(case.hay, embed)
-        query = prepare(str(case.query), vector, "model", None, indexes[key].names)
-        ids = [doc.id for doc in case.hay]
-        ready.append(Question(key, indexes[key], ids, query, frozenset(case.gold), str(case.cat)))
+        ready.append(
+            Question(
+                key,
+                indexes[key],
+                [doc.id for doc in case.hay],
+                query.near(topic, "model"),
+                query.near(written, "model"),
+                frozenset(case.gold),
+                str(case.cat),
+            )
+        )
     embed.save()
     return ready
 
@@ -182,7 +212,10 @@ def table(title: str, sets: dict[str, list[Question]], profiles: dict[str, Profi
     for label, profile in profiles.items():
         cells = []
         for name, asked in sets.items():
-            found = recall(asked, profile)
+            if label == AS_WRITTEN:
+                found = recall([replace(each, query=each.as_written) for each in asked], profile)
+            else:
+                found = recall(asked, profile)
             by = [found[rows].mean() - base[name][rows].mean() for rows in conversations(asked).values()]
             better, worse = sum(each > 0.05 for each in by), sum(each < -0.05 for each in by)
             cells.append(f"{name} {found.mean():5.1f} {found.mean() - base[name].mean():+5.1f} {better:2d}/{worse:<2d}")

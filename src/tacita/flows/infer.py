@@ -209,7 +209,11 @@ def _related(engine: Engine, vault: Vault, scope: Scope, rows: Sequence[int]) ->
     for start in range(0, len(rows), _TOGETHER):
         few = rows[start : start + _TOGETHER]
         query = prepare(
-            _telling(state.texts[row] for row in few), _mean(engine, vault, few, model), model, None, state.index.names
+            _telling(state.texts[row] for row in few),
+            _mean(engine, vault, few, model),
+            model,
+            names=state.index.names,
+            question=False,
         )
 
         def ranking(outside: VectorSource | None, query: Query = query) -> Ranked:

@@ -64,7 +64,7 @@ def search(
 ) -> SearchResult:
     """The best items for `query` over the named vaults. Each vault is searched on its own, then the hits are merged."""
     embedder = engine.embedder
-    vector = None if engine.local is None else checked_embed(engine.local, [query])[0]
+    near: dict[str, NDArray[np.float32]] = {}
     model = "" if embedder is None else embedder.name
     now = engine.clock()
     reference = now if reference_time is None else microseconds(reference_time)
@@ -78,11 +78,18 @@ def search(
         vault = engine.readable(principal, scope)
         found: list[Hit] = []
         if vault is not None:
+            with vault.lock:
+                asked = prepare(query, reference_time=reference, names=vault.state.index.names)
+            vector = None
             if engine.remote is not None:
                 # It is told the question once for each vault: consent and stand-ins are a vault's own.
-                vector = embedded(engine, principal, vault, [query])[0]
+                vector = embedded(engine, principal, vault, [asked.topic])[0]
+            elif engine.local is not None:
+                if asked.topic not in near:
+                    near[asked.topic] = checked_embed(engine.local, [asked.topic])[0]
+                vector = near[asked.topic]
+            prepared = asked.near(vector, model)
             with vault.lock:
-                prepared = prepare(query, vector, model, reference, vault.state.index.names)
 
                 def ranking(
                     outside: Source | None, vault: Vault = vault, scope: Scope = scope, prepared: Query = prepared

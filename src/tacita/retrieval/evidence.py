@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tacita.retrieval import fuse, signals
+from tacita.retrieval.asking import Asking
 from tacita.retrieval.index import SearchIndex
 from tacita.retrieval.outside import Outside, Sought
 from tacita.retrieval.pool import Pool
@@ -123,13 +124,21 @@ def gather(
     speaker = signals.speaker(index, query.speakers, pool)
     inside = signals.inside(index, query.windows, pool)
     # The weights of signals that have nothing to say about this query would only make all scores smaller.
-    total = profile.lexical + profile.role
+    role = profile.role_in_order if query.asking is Asking.ORDER else profile.role
+    total = profile.lexical + role
     total += 0.0 if cosines is None else profile.dense
     total += 0.0 if speaker is None else profile.speaker
     total += 0.0 if inside is None else profile.window
+    guidance = None
+    # Who asks about somebody else is not the one whose wishes count.
+    if query.asking is Asking.ADVICE and not query.speakers:
+        guidance = signals.guidance(index, pool, cosines, profile.guiding)
+        total += 0.0 if guidance is None else profile.guidance
 
     parts = _words(index, query, pool, profile, profile.lexical / total)
-    parts.append(_flag("role", signals.user(index, pool), profile.role / total))
+    parts.append(_flag("role", signals.user(index, pool), role / total))
+    if guidance is not None:
+        parts.append(_flag("guidance", guidance, profile.guidance / total))
     if speaker is not None:
         parts.append(_flag("speaker", speaker, profile.speaker / total))
     if inside is not None:

@@ -16,18 +16,22 @@ from numpy.typing import NDArray
 
 from tacita.retrieval.column import Column
 from tacita.retrieval.dense import Space, under
+from tacita.retrieval.guidance import guides
 from tacita.retrieval.lexical import Neighbours
 from tacita.retrieval.names import Names
 from tacita.retrieval.postings import Postings, Run, numbered
 from tacita.retrieval.profile import HYBRID, ContextBM25F
 from tacita.retrieval.segment import message_text
-from tacita.retrieval.text import analyse, head
+from tacita.retrieval.text import head, language, stems, words
 
 USER: Final = 1
 """Flag of a message that the user wrote."""
 
 LONG: Final = 2
 """Flag of a message of more than `LONG_CHARS` characters."""
+
+GUIDANCE: Final = 4
+"""Flag of a message of the user that tells an assistant how to answer."""
 
 LONG_CHARS: Final = 1_200
 
@@ -62,6 +66,8 @@ class DocLike(Protocol):
     def model(self) -> str: ...
     @property
     def replaces(self) -> int | None: ...
+    @property
+    def trusted(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Doc:
     """Name of the embedder that made the vectors."""
     replaces: int | None = None
     """Row of the older version whose place among its neighbours this one takes."""
+    trusted: bool = True
+    """Whether the user said it, by a channel that vouches for that: nothing else is taken for the user's wish."""
 
 
 class SearchIndex:
@@ -207,14 +215,15 @@ class SearchIndex:
         if [doc.row for doc in docs] != list(range(first - 1, first - 1 + len(docs))):
             raise ValueError(f"rows must go on at {first - 1}")
         self._neighbours = None
-        analysed = [analyse(head(message_text(doc.text, doc.name))) for doc in docs]
-        self.languages.update(language for _, language in analysed)
-        lengths = self.postings.add([stems for stems, _ in analysed], first)
+        found = [words(head(message_text(doc.text, doc.name))) for doc in docs]
+        spoken = [language(each) for each in found]
+        self.languages.update(spoken)
+        lengths = self.postings.add([stems(*each) for each in zip(found, spoken, strict=True)], first)
         none = np.zeros(len(docs), np.int64)
         self._previous.extend(none)
         self._following.extend(none)
         self._lengths.extend(lengths)
-        self._flags.extend(np.array([_flags(doc) for doc in docs], np.uint8))
+        self._flags.extend(np.array([_flags(*each) for each in zip(docs, found, strict=True)], np.uint8))
         self._speakers.extend(np.array([self.names.number(doc.name) for doc in docs], np.int32))
         self._stamps.extend(np.array([doc.timestamp for doc in docs], np.int64))
         self._space_of.extend(np.zeros(len(docs), np.uint8))
@@ -447,8 +456,14 @@ class SearchIndex:
         return arrays + self.postings.nbytes() + self.names.nbytes() + 200 * len(self._ends)
 
 
-def _flags(doc: DocLike) -> int:
-    return (USER if doc.role == "user" else 0) | (LONG if len(doc.text) > LONG_CHARS else 0)
+def _flags(doc: DocLike, found: Sequence[str]) -> int:
+    """The flags of a message, from it and the words of its head."""
+    flags = LONG if len(doc.text) > LONG_CHARS else 0
+    if doc.role == "user":
+        flags |= USER
+        if doc.trusted and guides(doc.text, found):
+            flags |= GUIDANCE
+    return flags
 
 
 def _packed(key: str, strings: Iterable[str]) -> dict[str, NDArray[Any]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from tacita.retrieval.languages import ENGLISH, STOP_WORDS
 from tacita.retrieval.text import words
+
+_WORD = re.compile(r"[^\W_]+(?:['\u2019\u02bc\uff07][^\W\d_]+)?")
 
 
 class Names:
@@ -40,6 +43,15 @@ class Names:
         for word in query_words:
             numbers.update(self._by_word.get(word.removesuffix("'s"), ()))
         return frozenset(self.known[number - 1] for number in numbers)
+
+    def taken_out(self, text: str) -> str:
+        """A text without the words of known names, where these are not written like any other word."""
+
+        def kept(word: re.Match[str]) -> str:
+            written = word.group()
+            return written if written[0].islower() or not self.mentioned(words(written)) else ""
+
+        return _WORD.sub(kept, text)
 
     def numbers(self, names: Iterable[str]) -> list[int]:
         """The numbers of those names that are known here."""

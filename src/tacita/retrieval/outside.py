@@ -118,6 +118,11 @@ class Sought:
         """For explanations: exact values, or where nothing was opened the most that it can be."""
         return np.where(self._known[at], self._exact[at], self._upper[at])
 
+    def certain(self, at: NDArray[np.int64]) -> Floats:
+        """Exact values at some positions, which are opened for it."""
+        self._open(at[~self._known[at]])
+        return self._exact[at]
+
     def highest(self, least: float) -> float:
         """The largest exact value, or `least` if that is larger."""
         top = least

@@ -31,8 +31,14 @@ class Profile:
     dense: float = 0.55
     role: float = 0.15
     """For what the user said, over what an assistant answered."""
-    speaker: float = 0.15
+    role_in_order: float = 0.45
+    """The same when the question is in which order the asker brought things up."""
+    speaker: float = 0.2
     """For the one speaker that the query names, against all others."""
+    guidance: float = 0.5
+    """For the standing instructions and preferences that are nearest to a question for advice."""
+    guiding: int = 3
+    """How many of them: a vault may hold hundreds, and a search for advice must not be filled with them."""
     window: float = 0.2
     """For messages of the time that the query names."""
     dates: float = 0.7

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.retrieval.asking import Asking, asking, topic
 from tacita.retrieval.dates import DateWords, Window, date_words, windows
 from tacita.retrieval.names import Names
 from tacita.retrieval.text import language, words
@@ -28,6 +29,14 @@ class Query:
     """Known names that it mentions."""
     dates: DateWords
     windows: tuple[Window, ...]
+    asking: Asking
+    topic: str
+    """What is to be embedded for it."""
+
+    def near(self, vector: NDArray[np.float16] | NDArray[np.float32] | None, model: str) -> Query:
+        """The same with a vector: that of its `topic`, shape (d,), unit length; None searches by words only."""
+        half = None if vector is None else np.ascontiguousarray(vector, np.float16)
+        return replace(self, vector=half, model=model)
 
 
 def prepare(
@@ -36,25 +45,32 @@ def prepare(
     model: str = "",
     reference_time: int | None = None,
     names: Names | None = None,
+    *,
+    question: bool = True,
 ) -> Query:
     """Take a query apart.
 
     Args:
         text: the question.
-        vector: its embedding, shape (d,), unit length; None searches by words only.
+        vector: an embedding, shape (d,), unit length; None searches by words only, until `near` adds one.
         model: name of the embedder that made it.
         reference_time: what "yesterday" counts from, microseconds since 1970 UTC; None leaves such words
         alone.
         names: the speakers that the vault knows (`SearchIndex.names`).
+        question: whether somebody asks; a text that only looks for texts like it is of no kind.
     """
     found = words(text)[:QUERY_WORDS]
     guessed = language(found)
+    speakers = names.mentioned(found) if names is not None else frozenset()
+    kind = asking(text, found) if question else Asking.FACT
     return Query(
         words=tuple(found),
         language=guessed,
         vector=None if vector is None else np.ascontiguousarray(vector, np.float16),
         model=model,
-        speakers=names.mentioned(found) if names is not None else frozenset(),
+        speakers=speakers,
         dates=date_words(found),
         windows=windows(text, found, guessed, reference_time),
+        asking=kind,
+        topic=topic(text, kind, speakers, names) if question else text,
     )

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.retrieval import fuse
 from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
 from tacita.retrieval.elsewhere import Elsewhere
-from tacita.retrieval.index import LONG, USER, SearchIndex
+from tacita.retrieval.index import GUIDANCE, LONG, USER, SearchIndex
 from tacita.retrieval.lexical import idf, score
-from tacita.retrieval.outside import Outside, Sought
+from tacita.retrieval.outside import SMALL, Outside, Sought
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
 
@@ -80,6 +81,25 @@ GATHER: Final = 8
 """Reading the float16 vectors of one message in so many is as fast as the first pass over all."""
 
 
+def guidance(index: SearchIndex, pool: Pool, likeness: Cosines | Sought | None, count: int) -> Flags | None:
+    """The `count` messages that tell how to answer and are most like the query; None if there are none.
+
+    Of equals, and of all when there are no vectors, the newest.
+    """
+    at = np.flatnonzero(pool.take(index.flags) & GUIDANCE)
+    if not len(at):
+        return None
+    if len(at) > count:
+        # A bound on what one search opens when the vectors are elsewhere.
+        at = at[-SMALL:]
+        # Rounded, so that equal vectors are equal wherever they lie.
+        values = np.zeros(len(at), np.float32) if likeness is None else likeness.certain(at).round(5)
+        at = at[fuse.best(values, count)]
+    nearest = np.zeros(pool.size, np.bool_)
+    nearest[at] = True
+    return nearest
+
+
 class Cosines(NamedTuple):
     """Likeness of each message to the query's vector: a first pass, and the means to make it exact."""
 
@@ -106,6 +126,10 @@ class Cosines(NamedTuple):
         held = self.has[at]
         values[held] = self.space.exact(self.query, self.pool.links(at[held]), self.shares)
         return values
+
+    def certain(self, at: NDArray[np.int64]) -> Floats:
+        """As `exact`."""
+        return self.exact(at)
 
     def highest(self, least: float) -> float:
         """The largest exact value, or `least` if that is larger."""

@@ -86,6 +86,8 @@ class IndexDoc(msgspec.Struct, frozen=True):
     vectors: NDArray[np.float16] | None
     model: str
     replaces: int | None
+    trusted: bool
+    """Whether the user said it to us, by a channel that vouches for that."""
 
 
 class DerivedIndex(Protocol):
@@ -593,6 +595,7 @@ def _doc(row: int, item: ItemRecord, replaces: int | None) -> IndexDoc:
         vectors_of(item.embedding),
         item.embedding.model if item.embedding else "",
         replaces,
+        item.trust >= Trust.USER,
     )
 
 
