@@ -1,6 +1,6 @@
 """Tacita and its peers side by side: speed, cost, and what is left after a kill or a deletion.
 
-    python -m benchmarks.peers [--quick] [--only NAME,...] [--cases SUBSTRING,...] [--json FILE] [--folder DIR]
+    python -m benchmarks.peers [--quick] [--only NAME,...] [--cases SUBSTRING,...] [--json FILE] [--folder DIR] [--cores 1]
 
 One JSON object a line. Every system and case runs in processes of its own, with the same texts, vectors and questions, on one
 core and with one thread for each numeric library; embedding costs nobody anything. Median and percentiles are of the quietest
@@ -21,16 +21,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from tqdm import tqdm
-
 from benchmarks.peers.data import Case, beside, even, single
 from benchmarks.peers.harness import REPOSITORY, UNITS, Effort, Record, Run, canary, kills, speed
 from benchmarks.peers.harness import beside as neighbours
 from benchmarks.peers.systems import SYSTEMS, System
+from tqdm import tqdm
 
 FULL = Effort(seconds=8.0, spare=4_000, patience=1_800.0)
 QUICK = Effort(seconds=1.5, spare=800, patience=300.0)
 KILLED = Effort(seconds=5.0, spare=20_000, patience=600.0)
+FIRST: dict[Callable[[Run], list[Record]], str] = {
+    speed: "search_p50",
+    kills: "lost_of_kills",
+    canary: "canary_left",
+    neighbours: "small_beside_large",
+}
+"""The measure under which a system says why it takes no part."""
 Task = tuple[System, Case, Effort, Callable[[Run], list[Record]]]
 
 
@@ -60,8 +66,8 @@ def tasks(quick: bool) -> Iterator[Task]:
             yield system, case, of, what
 
 
-def machine() -> Record:
-    """What it ran on."""
+def machine(cores: int) -> Record:
+    """What it ran on, and on how many of its cores."""
     with Path("/proc/cpuinfo").open() as lines:
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, check=False)
@@ -76,7 +82,7 @@ def machine() -> Record:
         "machine": {
             "cpu": models[0] if models else platform.processor(),
             "cores": psutil.cpu_count(),
-            "cores_used": 1,
+            "cores_used": cores,
             "ram_gb": round(psutil.virtual_memory().total / 1e9, 1),
             "python": platform.python_version(),
             "kernel": platform.release(),
@@ -94,8 +100,7 @@ def measured(task: Task, where: Path | None) -> list[Record]:
         run = Run(system, case, effort, Path(folder))
         why = system.missing()
         if why is not None:
-            measure = {kills: "lost_of_kills", canary: "canary_left", neighbours: "small_beside_large"}.get(what)
-            return [run.record(measure or "search_p50", None, 0, why)]
+            return [run.record(FIRST[what], None, 0, why)]
         run.prepare()
         return what(run)
 
@@ -108,19 +113,22 @@ def main() -> None:
     parser.add_argument("--cases", default="", help="parts of the names of cases, with commas")
     parser.add_argument("--json", type=Path, default=None, help="append to this file instead of standard output")
     parser.add_argument("--folder", type=Path, default=None, help="on which disk; default: that of temporary files")
+    parser.add_argument(
+        "--cores", type=int, default=1, help="how many each system may use; more on a machine that is not idle"
+    )
     given = parser.parse_args()
     only, parts = set(filter(None, given.only.split(","))), tuple(filter(None, given.cases.split(",")))
     if unknown := only - {system.name for system in SYSTEMS}:
         parser.error(f"no such system: {', '.join(sorted(unknown))}")
-    # The same core for all; what they start inherits it.
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    # The same for all; what they start inherits it.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-given.cores :])
     chosen = [
         task
         for task in tasks(given.quick)
         if (not only or task[0].name in only) and (not parts or any(part in task[1].name for part in parts))
     ]
     out = sys.stdout if given.json is None else given.json.open("a")
-    print(json.dumps(machine()), file=out, flush=True)
+    print(json.dumps(machine(given.cores)), file=out, flush=True)
     with tqdm(chosen, unit="task", file=sys.stderr) as bar:
         for task in bar:
             bar.set_description(f"{task[0].name}, {task[1].name}")

@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.peers.port import Item, Vector
+from numpy.typing import NDArray
 
 DIMENSIONS = 384
 SHIFT = 0.5
@@ -61,12 +60,12 @@ def person(number: int) -> str:
 
 def unit_vectors(count: int, seed: int) -> NDArray[np.float32]:
     """Random directions around a common one, float32 `(count, DIMENSIONS)`, every row of length 1."""
-    rows = np.random.default_rng(seed).standard_normal((count, DIMENSIONS), np.float32)
+    rows: NDArray[np.float32] = np.random.default_rng(seed).standard_normal((count, DIMENSIONS), np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     common = np.random.default_rng(0).standard_normal(DIMENSIONS, np.float32)
-    rows = rows * np.float32((1 - SHIFT) ** 0.5) + common / np.linalg.norm(common) * np.float32(SHIFT**0.5)
-    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
+    rows = rows * np.float32((1 - SHIFT) ** 0.5) + common * np.float32(SHIFT**0.5 / np.linalg.norm(common))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def write(folder: Path, case: Case, spare: int) -> None:

