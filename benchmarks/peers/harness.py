@@ -37,7 +37,6 @@ QUIET = {
 """Each system's own documented switch."""
 LOOKED_FOR = ("utf-8", "utf-16-le", "utf-16-be", "json escapes", *(f"base64, alignment {shift}" for shift in range(3)))
 COLD_RUNS = 3
-KILLS = 10
 Record = dict[str, Any]
 UNITS = {
     "search_p50": "ms",
@@ -69,6 +68,7 @@ class Effort:
     """Items to add while it is measured."""
     patience: float
     """Seconds that one process may take."""
+    kills: int = 0
 
 
 class Died(Exception):
@@ -205,7 +205,7 @@ def speed(run: Run) -> list[Record]:
 
 
 def kills(run: Run, seed: int = 11) -> list[Record]:
-    """Kill a writer at ten moments; count the acknowledged items that are gone afterwards."""
+    """Kill a writer at several moments; count the acknowledged items that are gone afterwards."""
     chance = random.Random(seed)
     acknowledged: list[tuple[int, str]] = []
     place = run.data / "acknowledged.json"
@@ -215,7 +215,7 @@ def kills(run: Run, seed: int = 11) -> list[Record]:
     with run.served() as server:
         try:
             run.through("fill", server=server)
-            for _ in range(KILLS):
+            for _ in range(run.effort.kills):
                 place.write_text(json.dumps(acknowledged))
                 acknowledged += _killed(run, server, chance.uniform(0.1, 0.6))
             place.write_text(json.dumps(acknowledged))
