@@ -9,6 +9,7 @@ import random
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -37,6 +38,8 @@ QUIET = {
 """Each system's own documented switch."""
 LOOKED_FOR = ("utf-8", "utf-16-le", "utf-16-be", "json escapes", *(f"base64, alignment {shift}" for shift in range(3)))
 COLD_RUNS = 3
+ADDS_BEFORE = 5, 80
+"""Acknowledged adds before a kill, at least and at most."""
 Record = dict[str, Any]
 UNITS = {
     "search_p50": "ms",
@@ -217,7 +220,7 @@ def kills(run: Run, seed: int = 11) -> list[Record]:
             run.through("fill", server=server)
             for _ in range(run.effort.kills):
                 place.write_text(json.dumps(acknowledged))
-                acknowledged += _killed(run, server, chance.uniform(0.1, 0.6))
+                acknowledged += _killed(run, server, chance.randint(*ADDS_BEFORE))
             place.write_text(json.dumps(acknowledged))
             return run.through("check", server=server)[0]
         except Died as error:
@@ -229,18 +232,22 @@ def kills(run: Run, seed: int = 11) -> list[Record]:
             ]
 
 
-def _killed(run: Run, server: int | None, after: float) -> list[tuple[int, str]]:
-    """What a writer acknowledged in so many seconds before it was killed. Raises Died if it did not get that far."""
+def _killed(run: Run, server: int | None, after: int) -> list[tuple[int, str]]:
+    """What a writer acknowledged until it was killed, a moment after so many adds. Raises Died if it did not get that far."""
     writer = run.start(("add_until_killed",), server)
     assert writer.stdout is not None
+    late = threading.Timer(run.effort.patience, writer.kill)
+    late.start()
     try:
-        if writer.stdout.readline() != b"ready\n":
-            raise Died(f"after a kill it does not open: {run.last_words()}")
-        time.sleep(after)
+        said = [writer.stdout.readline() for _ in range(1 + after)]
     finally:
         writer.kill()
         rest, _ = writer.communicate()
-    lines = rest.decode().split("\n")[:-1]
+        late.cancel()
+    if not said[-1]:
+        raise Died(f"{sum(map(bool, said))} lines, then: {run.last_words()}")
+    # The last line may be cut; what it would say was then not acknowledged.
+    lines = b"".join([*said[1:], rest]).decode().split("\n")[:-1]
     return [(int(number), key) for number, _, key in (line.partition(" ") for line in lines)]
 
 
