@@ -206,11 +206,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="append to this file instead of standard output")
     given = parser.parse_args()
     few, many = {"search": 8, "add": 8, "bulk": 5, "cold": 5}, {"search": 40, "add": 40, "bulk": 15, "cold": 21}
-    out = sys.stdout if given.json is None else given.json.open("a")
-    for items in (1_000,) if given.quick else (1_000, 10_000):
-        with tempfile.TemporaryDirectory(prefix="sealing-") as folder:
-            for one in measure(items, few if given.quick else many, Path(folder)):
-                print(json.dumps(one), file=out, flush=True)
+    with contextlib.ExitStack() as opened:
+        out = sys.stdout if given.json is None else opened.enter_context(given.json.open("a"))
+        for items in (1_000,) if given.quick else (1_000, 10_000):
+            with tempfile.TemporaryDirectory(prefix="sealing-") as folder:
+                for one in measure(items, few if given.quick else many, Path(folder)):
+                    print(json.dumps(one), file=out, flush=True)
 
 
 if __name__ == "__main__":

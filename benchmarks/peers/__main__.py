@@ -10,6 +10,7 @@ of four stretches. A system that is not installed, or that cannot do a task, is 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -132,9 +133,10 @@ def main() -> None:
         for task in tasks(given.quick)
         if (not only or task[0].name in only) and (not given.case or any(part in task[1].name for part in given.case))
     ]
-    out = sys.stdout if given.json is None else given.json.open("a")
-    print(json.dumps(machine(given.cores)), file=out, flush=True)
-    with tqdm(chosen, unit="task", file=sys.stderr) as bar:
+    with contextlib.ExitStack() as opened:
+        out = sys.stdout if given.json is None else opened.enter_context(given.json.open("a"))
+        print(json.dumps(machine(given.cores)), file=out, flush=True)
+        bar = opened.enter_context(tqdm(chosen, unit="task", file=sys.stderr))
         for task in bar:
             bar.set_description(f"{task[0].name}, {task[1].name}")
             for one in measured(task, given.folder):

@@ -13,7 +13,7 @@ from benchmarks.peers.port import Item, Vector
 from numpy.typing import NDArray
 
 DIMENSIONS = 384
-SHIFT = 0.2
+SHIFT = 0.3
 """Share of a direction that all vectors have in common. All cosines are above 0 then, as mostly between sentences of a real
 embedder, and no system's score threshold hides a hit."""
 QUERIES = 64
