@@ -57,6 +57,8 @@ UNITS = {
     "acknowledged": "items",
     "canary_left": "files",
     "small_beside_large": f"of {SMALL}",
+    "search_ratio": "times Tacita's",
+    "add_ratio": "times Tacita's",
 }
 """Every measure that there is."""
 
@@ -126,7 +128,9 @@ class Run:
         with serve(self.folder) as process_id:
             yield process_id
 
-    def start(self, stages: tuple[str, ...], server: int | None) -> subprocess.Popen[bytes]:
+    def start(
+        self, stages: tuple[str, ...], server: int | None, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """A process that carries the stages out."""
         script = self.root / "order.json"
         order = Order(
@@ -147,7 +151,7 @@ class Run:
         with (self.root / "stderr").open("wb") as errors:
             return subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.peers.work", str(script)],
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,

@@ -31,6 +31,8 @@ K = 10
 SMALL = 5
 SAMPLE = 10
 """Items in one bulk add of a system that is too slow to be filled that way."""
+BLOCK = 10
+"""Operations between two systems' turns."""
 ERASING = 4
 """How much longer than another measure erasing one person may take."""
 CANARIES = ("quokkastrudel", "zephyrmarmalade", "wombatsonata", "gherkinparade")
@@ -197,6 +199,22 @@ class Worker:
             self.tell("erase_ms", None, "ms", 0, note)
         else:
             self.tell("erase_ms", 1000 * statistics.median(times), "ms", len(times), "all of one person")
+
+    def blocks(self) -> None:
+        """Answers each line on standard input, `search` or `add`, with the median milliseconds of a block of them."""
+        people, queries, spare = self.people, self.data.queries, iter(self.data.spare)
+        os.write(self.out, b"ready\n")
+        count = 0
+        for line in iter(sys.stdin.readline, ""):
+            actions: list[Callable[[], object]] = []
+            for number in range(count, count + BLOCK):
+                who = people[number % len(people)]
+                if line.strip() == "add":
+                    actions.append(partial(self.system.add_one, who, next(spare)))
+                else:
+                    actions.append(partial(self.system.search, who, *queries[number % len(queries)], K))
+            count += BLOCK
+            os.write(self.out, f"{1000 * statistics.median(timed(actions, self.order.seconds))}\n".encode())
 
     def add_until_killed(self) -> None:
         """Single adds; each is acknowledged on standard output once the system says that it is kept."""
