@@ -146,6 +146,8 @@ class Run:
         script.write_text(json.dumps(asdict(order)))
         paths = [str(REPOSITORY / "src"), str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
+        # A wheel is compiled when it is installed; sources that run from a checkout, when they may be.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         # Whatever a system keeps outside the folder that it was given is found there, too.
         environment |= {"HOME": str(self.folder), "MEM0_DIR": str(self.folder / "mem0")}
         with (self.root / "stderr").open("wb") as errors:
