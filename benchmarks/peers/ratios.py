@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -93,6 +94,8 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=1)
     given = parser.parse_args()
     names = [name for name in given.only.split(",") if name] or [system.name for system in SYSTEMS]
+    # So that what was started ends, too, and nothing of it is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-given.cores :])
     case = even(given.items, given.people)
     effort = Effort(seconds=SECONDS, spare=40 * (1 + given.rounds), patience=1_800.0)
