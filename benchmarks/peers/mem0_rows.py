@@ -15,7 +15,7 @@ def write_rows(memory: Any, person: str, items: Sequence[Item]) -> list[str]:
     """Through the vector store's own `insert` and the history's own batch. The new ids."""
     ids, now = [str(uuid.uuid4()) for _ in items], datetime.now(UTC).isoformat()
     same = {"user_id": person, "role": "user", "created_at": now, "updated_at": now}
-    hashes = [hashlib.md5(item.text.encode()).hexdigest() for item in items]
+    hashes = [hashlib.md5(item.text.encode(), usedforsecurity=False).hexdigest() for item in items]
     rows = [
         {**same, "data": item.text, "hash": digest, "text_lemmatized": item.text}
         for item, digest in zip(items, hashes, strict=True)

@@ -66,7 +66,7 @@ class Turn:
 
 
 def taken_in_turn(turns: list[Turn], kind: str, rounds: int) -> list[Record]:
-    """The ratios of one kind of work. The first round warms and does not count. Raises Died."""
+    """The ratios of one kind of work. Everybody was searched before; the first round does not count. Raises Died."""
     chance = random.Random(3)
     taken: dict[str, list[float]] = {turn.run.system.name: [] for turn in turns}
     for _ in tqdm(range(1 + rounds), desc=kind, file=sys.stderr):

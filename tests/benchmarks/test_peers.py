@@ -21,6 +21,7 @@ from benchmarks.peers.data import Case, Data, beside, even, person, unit_vectors
 from benchmarks.peers.harness import UNITS, Effort, Record, Run, canary, files_with, kills, speed
 from benchmarks.peers.harness import beside as neighbours
 from benchmarks.peers.port import Lookup
+from benchmarks.peers.ratios import Turn, taken_in_turn
 from benchmarks.peers.systems import SYSTEMS, System, by_name
 from benchmarks.peers.work import CANARIES, TooLong, quietest, timed, within
 
@@ -57,6 +58,7 @@ def only(records: list[Record], measure: str) -> Record:
     return found
 
 
+@pytest.mark.slow
 def test_every_measure_of_tacita_is_a_record(run: Prepare) -> None:
     records = speed(run(TACITA, even(60, 3)))
     assert sorted(one["measure"] for one in records) == sorted(TIMED)
@@ -77,6 +79,7 @@ def test_every_measure_of_tacita_is_a_record(run: Prepare) -> None:
     assert only(records, "cold_ms")["version"].startswith("tacita ")
 
 
+@pytest.mark.slow
 def test_tacita_loses_nothing_leaves_nothing_and_starves_nobody(run: Prepare, tmp_path: Path) -> None:
     lost = kills(run(TACITA, FEW, KILLED))
     assert only(lost, "lost_of_kills")["value"] == 0
@@ -257,6 +260,20 @@ def test_a_lookup_makes_nothing_up(tmp_path: Path) -> None:
     np.testing.assert_array_equal(lookup.of(spare.text), spare.vector)
     with pytest.raises(KeyError):
         lookup.of("something else")
+
+
+@pytest.mark.slow
+def test_systems_that_take_turns_are_told_as_ratios(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as opened:
+        turns = []
+        for system in (TACITA, made("Faithful")):
+            turns.append(Turn(Run(system, even(40, 2), EFFORT, tmp_path / system.name), opened))
+        records = taken_in_turn(turns, "search", 3)
+    ours, theirs = records
+    assert [one["measure"] for one in records] == ["search_ratio"] * 2
+    assert (ours["value"], ours["n"], ours["unit"]) == (1.0, 3, "times Tacita's")
+    assert theirs["value"] > 0
+    assert "quartiles" in theirs["note"]
 
 
 def test_the_quietest_stretch_is_what_counts() -> None:
