@@ -76,8 +76,18 @@ SYSTEMS = (
         server="benchmarks.peers.pgvector_server:serve",
     ),
     _peer("mempalace", "mempalace_:MemPalace", "mempalace", "chromadb"),
-    _peer("letta", "", "letta", refuses="not run: it is a server whose agents need a language model to keep anything"),
-    _peer("cognee", "", "cognee", refuses="not run: what it adds becomes searchable by a language model's extraction"),
+    _peer(
+        "letta",
+        "",
+        "letta",
+        refuses="not run: no adapter has been written, and whether it works without a model was not tried",
+    ),
+    _peer(
+        "cognee",
+        "",
+        "cognee",
+        refuses="not run: no adapter has been written, and whether it works without a model was not tried",
+    ),
 )
 
 
