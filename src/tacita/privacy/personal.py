@@ -22,6 +22,8 @@ _DIGITS: Final = re.compile(r"\d+")
 MOST: Final = 500
 LOOKS: Final = 1_000
 """So many of one kind in one text are told apart."""
+_TOGETHER: Final = 2_000
+"""Characters of a text in which all patterns are looked for at once. A longer one, made to be slow, would cost more so."""
 
 
 class Pattern(NamedTuple):
@@ -177,6 +179,12 @@ def _needed(pattern: Pattern) -> str:
     return _NAMES if _NAMED.match(pattern.pattern) else r"[0-9:]"
 
 
+@cache
+def _any() -> Any:
+    """Matches wherever one of the patterns does, or what that one needs."""
+    return compile_pattern("|".join(f"(?:{each.needs or each.pattern})" for each in PATTERNS))
+
+
 def personal(searched: Text) -> Iterator[Finding]:
     """Everything personal in a text that has a form; findings may overlap, those of rarer kinds come first.
 
@@ -184,6 +192,8 @@ def personal(searched: Text) -> Iterator[Finding]:
     one finding of it: a text made to be slow is taken for the worst, in bounded time.
     """
     text = searched.text
+    if len(text) <= _TOGETHER and not searched.has(_any()):
+        return
     # Many patterns need the same: a digit, or a name.
     has = cache(searched.has)
     for pattern, compiled, needed in _compiled():

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tacita.privacy import personal as personal_data
 from tacita.privacy.detect import scan
 from tacita.privacy.findings import Finding, without_overlaps
+from tacita.privacy.matching import Text
 
 DRAW = random.Random(11)
 
@@ -149,3 +151,59 @@ def test_hostile_repetition_does_not_grow_quadratically(piece: str) -> None:
     """Counted in characters that patterns are started at, not in time: twice the text, about twice the findings."""
     short, long = (piece * (size // len(piece)) for size in (4_000, 64_000))
     assert len(scan(long)) <= 17 * (len(scan(short)) + 1)
+
+
+_PIECES = st.sampled_from(
+    [
+        *(
+            "ana@example.org",
+            "4111 1111 1111 1111",
+            "DE89 3704 0044 0532 0130 00",
+            "GB82WEST12345698765432",
+            "536-22-8726",
+        ),
+        *(
+            "192.168.17.4",
+            "2001:db8::8a2e:370:7334",
+            "00:1A:2B:3C:4D:5E",
+            "NHS number 943 476 5919",
+            "AB 12 34 56 C",
+            "12345678Z",
+        ),
+        *("2 55 08 14 168 025 38", "529.982.247-25", "RSSMRA85T10A562S", "Steuer-ID 86 095 742 719", "BSN 111222333"),
+        *(
+            "PESEL 44051401359",
+            "NIF 123456789",
+            "2341 2341 2346",
+            "SIN 046 454 286",
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+        ),
+        *("0x52908400098527886E0F7030069857D2E4169EE7", "48.85837, 2.29448", "passport C01234567", "MRN 00123456"),
+        *(
+            "born on 12 March 1984",
+            "+1 (555) 010-9999",
+            "call 020 7946 0958",
+            "at 10:30",
+            "in 2023",
+            "3 km",
+            "7",
+            "\u00e9",
+            "x",
+            " ",
+        ),
+    ]
+)
+
+
+@given(st.lists(st.one_of(_PIECES, st.text("0123456789-+.:() @ax", max_size=12)), max_size=6))
+def test_all_patterns_at_once_miss_nothing_that_one_by_one_finds(parts: list[str]) -> None:
+    text = " ".join(parts)
+    together = list(personal_data.personal(Text(text)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(personal_data, "_TOGETHER", -1)
+        assert list(personal_data.personal(Text(text))) == together
+
+
+def test_each_kind_is_among_the_pieces() -> None:
+    kinds = {one.type for piece in _PIECES.elements for one in personal_data.personal(Text(piece))}
+    assert {pattern.type for pattern in personal_data.PATTERNS} - kinds == set()
