@@ -1,0 +1,104 @@
+"""Measures of a ranking, and intervals that know that questions about one conversation are not independent.
+
+recall@k is the share of the evidence among the first k (LoCoMo's R@k), any@k whether there is any of it (LongMemEval's
+recall_any@k), all@k whether all of it is there (recall_all@k), ndcg@10 with binary gains and log2(rank + 1), lme_ndcg@10 the
+LongMemEval repository's form, whose first two ranks count alike; mrr is 1 / rank of the first. All between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEPTH = 50
+"""How far down a ranking is scored."""
+KS = (1, 3, 5, 10, 20, 50)
+REPLICATES = 2_000
+
+
+def score(ranked: Sequence[Hashable], gold: Collection[Hashable]) -> dict[str, float]:
+    """The measures of one ranking, best first. Raises ValueError without evidence or with an id that is there twice."""
+    if not gold:
+        raise ValueError("a question without evidence cannot be scored")
+    if len(set(ranked)) != len(ranked):
+        raise ValueError("an id is ranked twice")
+    found = [each in gold for each in ranked]
+    measures: dict[str, float] = {}
+    for k in KS:
+        hits = sum(found[:k])
+        measures[f"recall@{k}"] = hits / len(gold)
+        measures[f"any@{k}"] = float(hits > 0)
+        measures[f"all@{k}"] = float(hits == len(gold))
+    best = [True] * min(len(gold), 10)
+    measures["ndcg@10"] = _dcg(found[:10]) / _dcg(best)
+    measures["lme_ndcg@10"] = _lme_dcg(found[:10]) / _lme_dcg(best)
+    measures["mrr"] = next((1 / rank for rank, hit in enumerate(found, 1) if hit), 0.0)
+    return measures
+
+
+def _dcg(found: Sequence[bool]) -> float:
+    return sum(hit / math.log2(rank + 1) for rank, hit in enumerate(found, 1))
+
+
+def _lme_dcg(found: Sequence[bool]) -> float:
+    return sum(hit / math.log2(max(rank, 2)) for rank, hit in enumerate(found, 1))
+
+
+def sessions_of(ranked: Sequence[Hashable], session_of: Mapping[Hashable, str]) -> list[str]:
+    """A ranking of sessions by their best turn."""
+    return list(dict.fromkeys(session_of[each] for each in ranked))
+
+
+def tokens_to_read(
+    ranked: Sequence[Hashable], gold: Collection[Hashable], tokens: Mapping[Hashable, float], share: float = 0.9
+) -> float:
+    """Tokens read down the ranking until `share` of the evidence has been read.
+
+    A ranking that ends before is followed by all of the haystack that it left out: who needs the evidence must then
+    read everything.
+    """
+    missing = math.ceil(share * len(gold) - 1e-9)
+    read = 0.0
+    for each in ranked:
+        read += tokens[each]
+        missing -= each in gold
+        if missing <= 0:
+            return read
+    return sum(tokens.values())
+
+
+def resampled(clusters: Sequence[Hashable], replicates: int = REPLICATES, seed: int = 1) -> list[NDArray[np.intp]]:
+    """Rows of `replicates` samples of a two-stage bootstrap: conversations with replacement, then their questions.
+
+    Args:
+        clusters: the conversation of each row.
+
+    Field, C. A. and Welsh, A. H. (2007), Bootstrapping clustered data, J. R. Stat. Soc. B 69(3): the two-stage form, which
+    takes both the choice of conversations and that of questions as chance.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for row, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(row)
+    order = np.array([row for rows in members.values() for row in rows], np.intp)
+    sizes = np.array([len(rows) for rows in members.values()], np.intp)
+    starts = np.cumsum(sizes) - sizes
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(replicates):
+        drawn = rng.integers(0, len(sizes), len(sizes))
+        size = np.repeat(sizes[drawn], sizes[drawn])
+        samples.append(order[np.repeat(starts[drawn], sizes[drawn]) + (rng.random(len(size)) * size).astype(np.intp)])
+    return samples
+
+
+def interval(
+    values: NDArray[np.float64], samples: Sequence[NDArray[np.intp]], *, median: bool = False
+) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean (or median) of `values` over `resampled` rows."""
+    middle = np.median if median else np.mean
+    means = [float(middle(values[rows])) for rows in samples]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
