@@ -26,6 +26,10 @@ MACHINE = "machine"
 """The measure of a run's first line."""
 
 
+Fact = str | int | float | list[float]
+"""One thing that is known of a machine."""
+
+
 class Malformed(ValueError):
     """A line that is not a record; says which one and why."""
 
@@ -76,14 +80,14 @@ class Run:
     """One run of one suite."""
 
     suite: str
-    machine: Mapping[str, str | int | float]
+    machine: Mapping[str, Fact]
     records: list[Record] = field(default_factory=list)
 
 
 _FIELDS = {each.name for each in fields(Record)}
 
 
-def machine() -> dict[str, str | int | float]:
+def machine() -> dict[str, Fact]:
     """This machine, now: names no host and no path."""
     return {
         "cpu": _cpu(),
@@ -213,7 +217,7 @@ def _run(parsed: dict[str, Any]) -> Run:
         raise ValueError("a run has a suite")
     if not isinstance(about, dict) or not about:
         raise ValueError("a run begins with what the machine is")
-    return Run(suite, msgspec.convert(about, dict[str, str | int | float]))
+    return Run(suite, msgspec.convert(about, dict[str, Fact]))
 
 
 def _record(parsed: dict[str, Any]) -> Record:

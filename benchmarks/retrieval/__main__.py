@@ -19,10 +19,10 @@ from benchmarks.progress import bars
 from benchmarks.records import Record, Writer
 from benchmarks.retrieval import datasets, definitions, scores, synthetic
 from benchmarks.retrieval.cases import DataSet
-from benchmarks.retrieval.measuring import SUITE, TOKENS, measure, records
+from benchmarks.retrieval.measuring import BUDGET, SUITE, measure, records
 from benchmarks.retrieval.rankers import Ranker, Tacita, baselines, find_embedder
 
-SHOWN = ("recall@5", "recall@10", "recall@20", "recall@50", "any@5", "all@5", "ndcg@10", TOKENS, "question_ms")
+SHOWN = ("recall@5", "recall@10", "recall@20", "recall@50", "any@5", "all@5", "ndcg@10", BUDGET, "question_ms")
 
 
 def wanted(given: argparse.Namespace) -> list[tuple[Callable[[], DataSet], Path | None]]:
@@ -45,7 +45,7 @@ def show(data: DataSet, made: list[Record]) -> None:
     """The table of one data set."""
     asked = {record.n for record in made if record.measure == "recall@10" and not record.category}
     print(f"\n{data.name}: {max(n or 0 for n in asked)} questions; {'; '.join(data.notes) or 'none left out'}")
-    print(f"  {'':34s}" + "".join(f"{_short(name):>12s}" for name in SHOWN))
+    print(f"  {'':10s}" + "".join(f"{_short(name):>13s}" for name in SHOWN))
     totals: dict[str, dict[str, Record]] = {}
     parts: dict[str, dict[str, Record]] = {}
     for record in made:
@@ -54,16 +54,16 @@ def show(data: DataSet, made: list[Record]) -> None:
         elif record.measure == "recall@10":
             parts.setdefault(record.category, {})[record.system] = record
     for system, of in totals.items():
-        print(f"  {system:34s}" + "".join(f"{of[name].value:12.1f}" if name in of else f"{'':12s}" for name in SHOWN))
+        print(f"  {system:10s}" + "".join(f"{of[name].value:13.1f}" if name in of else f"{'':13s}" for name in SHOWN))
     for system, of in totals.items():
-        print(f"  {system:34s} recall@10, 95 % interval: {of['recall@10'].low} to {of['recall@10'].high}")
+        print(f"  {system:10s} recall@10, 95 % interval: {of['recall@10'].low} to {of['recall@10'].high}")
     for category, by_system in parts.items():
         values = "  ".join(f"{system} {record.value:.1f}" for system, record in by_system.items())
         print(f"    {category:26s} n={next(iter(by_system.values())).n:4d}  recall@10  {values}")
 
 
 def _short(name: str) -> str:
-    return "tokens 90 %" if name == TOKENS else name
+    return "context 90 %" if name == BUDGET else name
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,15 +11,29 @@ from benchmarks.records import Record
 from benchmarks.retrieval.cases import DataSet, Question
 from benchmarks.retrieval.definitions import Score
 from benchmarks.retrieval.rankers import MOST, Ranker
-from benchmarks.retrieval.scores import DEPTH, interval, resampled, sessions_of, tokens_to_read
-from numpy.typing import NDArray
+from benchmarks.retrieval.scores import (
+    DEPTH,
+    Reading,
+    budget_for,
+    interval,
+    reading,
+    resampled,
+    sessions_of,
+    tokens_for,
+    within,
+)
 
 SUITE = "retrieval"
 HEADLINES = ("recall@10", "any@5", "all@5", "ndcg@10")
 """What is told of each category; the total has everything."""
-TOKENS = "tokens for 90 % of the evidence"
-TOKENS_TOP = "tokens for 90 % of the evidence in the first 50"
-BASELINE = "BM25"
+BUDGET = "context for 90 % of the evidence"
+"""Tokens: the smallest budget, one for all questions, within which they find 90 % of their evidence on average."""
+TOKENS = "tokens read to 90 %"
+"""Median over questions of the tokens read down the ranking until 90 % of the question's evidence has been read."""
+TOKENS_TOP = "tokens read to 90 % of the first 50"
+"""The same, of that part of the evidence that is among the first 50."""
+BUDGETS = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
+BASELINE = "bm25"
 """What gains are told over."""
 
 Step = Callable[[str, int, int], None]
@@ -34,8 +48,8 @@ class Tally:
     asked: list[Question] = field(default_factory=list)
     """Questions with evidence at turn level, in order."""
     measures: list[dict[str, float]] = field(default_factory=list)
-    tokens: list[float] = field(default_factory=list)
-    top_tokens: list[float | None] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    top_readings: list[Reading | None] = field(default_factory=list)
     asked_sessions: list[Question] = field(default_factory=list)
     session_measures: list[dict[str, float]] = field(default_factory=list)
     open_seconds: float = 0.0
@@ -72,9 +86,9 @@ def _ask(tally: Tally, question: Question, score: Score) -> None:
     if question.gold:
         tally.asked.append(question)
         tally.measures.append(score(ranked, question.gold))
-        tally.tokens.append(tokens_to_read(whole, question.gold, haystack.tokens_of))
+        tally.readings.append(reading(whole, question.gold, haystack.tokens_of))
         held = question.gold.intersection(ranked)
-        tally.top_tokens.append(tokens_to_read(ranked, held, haystack.tokens_of) if held else None)
+        tally.top_readings.append(reading(ranked, held, haystack.tokens_of) if held else None)
     if question.gold_sessions:
         tally.asked_sessions.append(question)
         folded: list[Hashable] = list(sessions_of(whole, haystack.session_of))
@@ -123,11 +137,17 @@ def _shares(
 def _costs(data: DataSet, tally: Tally) -> list[Record]:
     made: list[Record] = []
     rows = [row for row, question in enumerate(tally.asked) if question.counted]
-    for name, column in ((TOKENS, tally.tokens), (TOKENS_TOP, tally.top_tokens)):
-        known = [row for row in rows if column[row] is not None]
+    if rows:
+        readings = [tally.readings[row] for row in rows]
+        made.append(_record(data, tally, BUDGET, budget_for(readings, 0.9), "tokens", n=len(rows)))
+        for budget in BUDGETS:
+            share = 100 * float(np.mean([within(steps, budget) for steps in readings]))
+            made.append(_record(data, tally, f"recall within {budget} tokens", share, "%", n=len(rows)))
+    for name, column in ((TOKENS, tally.readings), (TOKENS_TOP, tally.top_readings)):
+        known = [(row, steps) for row in rows if (steps := column[row]) is not None]
         if known:
-            values: NDArray[np.float64] = np.array([column[row] for row in known], np.float64)
-            samples = resampled([tally.asked[row].haystack.key for row in known])
+            values = np.array([tokens_for(steps, 0.9) for _, steps in known])
+            samples = resampled([tally.asked[row].haystack.key for row, _ in known])
             low, high = interval(values, samples, median=True)
             made.append(_record(data, tally, name, float(np.median(values)), "tokens", low, high, len(known)))
     times = 1000 * np.array(tally.rank_seconds)

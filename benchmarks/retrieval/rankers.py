@@ -35,6 +35,7 @@ class Ranker(Protocol):
     """One system."""
 
     name: str
+    """Short and stable: it is what records and the gate know it by."""
     version: str
 
     def open(self, haystack: Haystack, progress: Progress) -> None:
@@ -47,7 +48,7 @@ class Ranker(Protocol):
 class Tacita:
     """Every haystack is the vault of a person of its own; every turn one message, with name, role and time."""
 
-    name = "Tacita"
+    name = "tacita"
 
     def __init__(self, embedder: str | Embedder, folder: Path | None = None) -> None:
         self.version = tacita.__version__
@@ -106,7 +107,7 @@ def _message(turn: Turn, number: int) -> dict[str, object]:
 class Bm25:
     """bm25s, Lucene's variant with k1 1.5 and b 0.75, English stop words, Snowball stems. Leaves out what shares no word."""
 
-    name = "BM25"
+    name = "bm25"
 
     def __init__(self) -> None:
         import bm25s
@@ -141,7 +142,7 @@ class Cosine:
 
     BATCH = 128
 
-    def __init__(self, embedder: Embedder, name: str = "MiniLM") -> None:
+    def __init__(self, embedder: Embedder, name: str = "minilm") -> None:
         self.name, self.version = name, embedder.name
         self._embedder = embedder
         self._open = ""
@@ -172,8 +173,7 @@ class Fused:
     """
 
     def __init__(self, arms: Sequence[Ranker], constant: int = 60) -> None:
-        self.name = f"RRF {constant} ({' + '.join(arm.name for arm in arms)})"
-        self.version = ""
+        self.name, self.version = f"rrf{constant}", " and ".join(arm.name for arm in arms)
         self._arms, self._constant = arms, constant
         self._size = 0
 

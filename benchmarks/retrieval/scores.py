@@ -52,22 +52,51 @@ def sessions_of(ranked: Sequence[Hashable], session_of: Mapping[Hashable, str]) 
     return list(dict.fromkeys(session_of[each] for each in ranked))
 
 
-def tokens_to_read(
-    ranked: Sequence[Hashable], gold: Collection[Hashable], tokens: Mapping[Hashable, float], share: float = 0.9
-) -> float:
-    """Tokens read down the ranking until `share` of the evidence has been read.
+Reading = list[tuple[float, float]]
+"""(tokens read so far, share of the evidence found by then), at each turn that adds some."""
 
-    A ranking that ends before is followed by all of the haystack that it left out: who needs the evidence must then
-    read everything.
+
+def reading(ranked: Sequence[Hashable], gold: Collection[Hashable], tokens: Mapping[Hashable, float]) -> Reading:
+    """What is found by whoever reads down a ranking.
+
+    One that ends before all is found is followed by all of the haystack that it left out, unsorted: who needs the rest of the
+    evidence must then read everything.
     """
-    missing = math.ceil(share * len(gold) - 1e-9)
-    read = 0.0
+    read, found = 0.0, 0
+    steps: Reading = []
     for each in ranked:
         read += tokens[each]
-        missing -= each in gold
-        if missing <= 0:
+        if each in gold:
+            found += 1
+            steps.append((read, found / len(gold)))
+    if found < len(gold):
+        steps.append((sum(tokens.values()), 1.0))
+    return steps
+
+
+def tokens_for(steps: Reading, share: float) -> float:
+    """Tokens until `share` of the evidence of one question has been read."""
+    return next(read for read, found in steps if found >= share - 1e-9)
+
+
+def within(steps: Reading, budget: float) -> float:
+    """The share of the evidence of one question that fits into `budget` tokens."""
+    return max((found for read, found in steps if read <= budget), default=0.0)
+
+
+def budget_for(readings: Sequence[Reading], share: float) -> float:
+    """The smallest budget, the same for every question, within which the mean share of the evidence is `share`."""
+    gains = [
+        (read, found - before)
+        for steps in readings
+        for (read, found), before in zip(steps, [0.0, *(found for _, found in steps)], strict=False)
+    ]
+    total = 0.0
+    for read, gain in sorted(gains):
+        total += gain
+        if total >= share * len(readings) - 1e-9:
             return read
-    return sum(tokens.values())
+    raise ValueError("no questions")
 
 
 def resampled(clusters: Sequence[Hashable], replicates: int = REPLICATES, seed: int = 1) -> list[NDArray[np.intp]]:
