@@ -25,6 +25,20 @@ from benchmarks.retrieval.rankers import Ranker, Tacita, baselines, find_embedde
 SHOWN = ("recall@5", "recall@10", "recall@20", "recall@50", "any@5", "all@5", "ndcg@10", BUDGET, "question_ms")
 
 
+def add_sets(parser: argparse.ArgumentParser) -> None:
+    """The options that name data sets, the embedder and the file for records."""
+    parser.add_argument("--synthetic", action="store_true", help="the set that is made here, beside the others")
+    parser.add_argument("--locomo", type=Path, help="LoCoMo's JSON file")
+    parser.add_argument("--beam", type=Path, help="BEAM's folder chats")
+    parser.add_argument("--sizes", nargs="+", choices=datasets.BEAM_SIZES, help="of BEAM; default: those in the folder")
+    parser.add_argument("--size", dest="sizes", action="append", choices=datasets.BEAM_SIZES, help=argparse.SUPPRESS)
+    parser.add_argument("--lme-s", type=Path, help="LongMemEval's official file, S")
+    parser.add_argument("--lme-m", type=Path, help="the same, M")
+    parser.add_argument("--lme-index", choices=("user", "full"), default="user", help="whose turns are indexed")
+    parser.add_argument("--embedder", default="local:minilm")
+    parser.add_argument("--json", type=Path, help="write records here")
+
+
 def wanted(given: argparse.Namespace) -> list[tuple[Callable[[], DataSet], Path | None]]:
     """A loader and its path for each set that was asked for."""
     sets: list[tuple[Callable[[], DataSet], Path | None]] = []
@@ -69,17 +83,8 @@ def _short(name: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 1 when definitions differ from those given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--synthetic", action="store_true", help="the set that is made here, beside the others")
-    parser.add_argument("--locomo", type=Path, help="LoCoMo's JSON file")
-    parser.add_argument("--beam", type=Path, help="BEAM's folder chats")
-    parser.add_argument("--sizes", nargs="+", choices=datasets.BEAM_SIZES, help="of BEAM; default: those in the folder")
-    parser.add_argument("--size", dest="sizes", action="append", choices=datasets.BEAM_SIZES, help=argparse.SUPPRESS)
-    parser.add_argument("--lme-s", type=Path, help="LongMemEval's official file, S")
-    parser.add_argument("--lme-m", type=Path, help="the same, M")
-    parser.add_argument("--lme-index", choices=("user", "full"), default="user", help="whose turns are indexed")
+    add_sets(parser)
     parser.add_argument("--metrics", type=Path, help="definitions that ours are held to")
-    parser.add_argument("--embedder", default="local:minilm")
-    parser.add_argument("--json", type=Path, help="write records here")
     given = parser.parse_args(arguments)
     theirs = definitions.load(given.metrics) if given.metrics else None
     score = definitions.checked_score(theirs) if theirs else scores.score

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from benchmarks.records import Record
@@ -68,13 +69,17 @@ def measure(data: DataSet, rankers: Sequence[Ranker], score: Score, step: Step) 
         for tally in tallies:
             name = tally.ranker.name
             start = time.perf_counter()
-            tally.ranker.open(haystack, lambda taken, name=name: step(name, taken, 0))
+            tally.ranker.open(haystack, partial(_taken, step, name))
             tally.open_seconds += time.perf_counter() - start
             tally.turns += len(haystack.turns)
             for question in questions:
                 _ask(tally, question, score)
                 step(name, 0, 1)
     return tallies
+
+
+def _taken(step: Step, name: str, turns: int) -> None:
+    step(name, turns, 0)
 
 
 def _ask(tally: Tally, question: Question, score: Score) -> None:
