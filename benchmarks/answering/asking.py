@@ -75,7 +75,7 @@ def context(turns: Sequence[Turn], budget: float) -> tuple[str, float]:
     taken: list[tuple[int, str, Turn]] = []
     used = 0.0
     for rank, turn in enumerate(turns):
-        line = _line(turn)
+        line = excerpt(turn)
         if used + len(line) / 4 > budget:
             break
         used += len(line) / 4
@@ -85,7 +85,8 @@ def context(turns: Sequence[Turn], budget: float) -> tuple[str, float]:
     return "\n".join(line for _, line, _ in taken), used
 
 
-def _line(turn: Turn) -> str:
+def excerpt(turn: Turn) -> str:
+    """One turn as the model gets it."""
     date = f"{turn.when:%Y-%m-%d %H:%M}" if turn.when else "no date"
     return f"[{date}] {turn.speaker or turn.role}: {turn.text}"
 

@@ -1,6 +1,6 @@
 """A stand-in for a language model that proves the harness: it cannot answer anything that it was not told.
 
-It is told the right answers beforehand, and says one only if every word of the question's evidence stands in the excerpts
+It is told the right answers beforehand, and says one only if every turn of the question's evidence stands in the excerpts
 that it gets. So its score is how often a search brought all of the evidence, whatever a real model would make of it.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.answering.asking import prompt
+from benchmarks.answering.asking import excerpt, prompt
 from benchmarks.retrieval.cases import Question
 
 from tacita.testing.model import ScriptedModel
@@ -33,8 +33,8 @@ def _answer(known: dict[str, list[Question]], data: str) -> str:
     excerpts, _, rest = data.rpartition("\n\nQUESTION")
     asked = rest.split("\n", 2)[-1] if rest.startswith("\nASKED ON") else rest.removeprefix("\n")
     for question in known.get(asked, []):
-        texts = [turn.text for turn in question.haystack.turns if turn.id in question.gold]
-        if texts and all(text in excerpts for text in texts):
+        lines = [excerpt(turn) for turn in question.haystack.turns if turn.id in question.gold]
+        if lines and all(line in excerpts for line in lines):
             return question.answer or UNKNOWN
     return UNKNOWN
 
