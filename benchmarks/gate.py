@@ -4,8 +4,9 @@
     python -m benchmarks.gate --accept RECORDS.jsonl [...]
 
 A ratio is Tacita's value over that of a baseline of the same run: both met the same machine, the same hour, the same data. A
-rule says which way is better and by what factor a ratio may be worse. What only one of the two sides has is listed and not judged;
-a baseline that the committed results have and this run lost is a failure, and so is a run in which nothing could be judged.
+rule says which way is better and by what factor a ratio may be worse. What only one of the two sides has is listed and not
+judged; a baseline that the committed results have and this run lost is a failure, and so is a run in which nothing could be
+judged.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def measure(quick: bool, writer: Writer) -> None:
     with tempfile.TemporaryDirectory() as name, bars() as shown:
         folder = Path(name)
         task = shown.add_task("yardsticks", total=len(sizes) + 2)
-        with Memory(folder / "home", embedder=FreeEmbedder()) as memory:
+        with Memory(folder / "home", keys="ephemeral:", embedder=FreeEmbedder()) as memory:
             steps: list[Callable[[], list[Record]]] = [
                 *(lambda size=size: searching(memory, size, repeats) for size in sizes),
                 lambda: adding(memory, folder, repeats, 2_000 if quick else 10_000),

@@ -56,7 +56,7 @@ class Tacita:
         self.version = tacita.__version__
         self._folder = None if folder is not None else tempfile.TemporaryDirectory()
         home = folder if folder is not None else Path(str(self._folder and self._folder.name))
-        self._memory = Memory(home / "home", store="memory:", embedder=embedder)
+        self._memory = Memory(home / "home", store="memory:", keys="ephemeral:", embedder=embedder)
         self._turn_of: dict[str, Hashable] = {}
         self._open = ""
 
