@@ -16,8 +16,9 @@ NAMES = {
     "evidence": "evidence alone",
 }
 """Systems that need another name in print than in records."""
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c8c8c", "#b8a200", "#7b5ea7", "#4d9a8f")
-"""Okabe and Ito (2008), told apart with every kind of colour vision, in an order of our own; then four that extend it."""
+COLOURS = ("#1f83c7", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c8c8c", "#b8a200", "#7b5ea7", "#4d9a8f")
+"""Okabe and Ito (2008), told apart with every kind of colour vision, in an order of our own, their blue a
+little lighter for dark pages; then four that extend it."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 """Colour is never the only difference."""
 

@@ -17,6 +17,7 @@ from benchmarks.palette import DARK, LIGHT, Ink, look, name_of
 from benchmarks.records import Record
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 SPANS_DECADES = 20
@@ -74,7 +75,7 @@ def _dark(light: Ink, dark: Ink) -> str:
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.06))
     axes = figure.subplots(1, columns, squeeze=False)
     return figure, list(axes[0])
 
@@ -119,7 +120,7 @@ def _dots(axis: Axes, panel: Panel, systems: list[str]) -> None:
     axis.set_ylim(len(panel.rows) - 0.5, -0.5)
     for edge in range(1, len(panel.rows)):
         axis.axhline(edge - 0.5, color=LIGHT.grid, linewidth=0.6)
-    axis.tick_params(length=0)
+    axis.tick_params(length=0, which="both")
     axis.grid(axis="x")
     arrow = "more is better" if panel.better == "higher" else "less is better"
     axis.set_title(panel.title, fontsize=10.5, loc="left")
@@ -178,7 +179,7 @@ def curves(
         axis.xaxis.set_major_formatter(FuncFormatter(_short))
         axis.set_ylim(0, 102)
         axis.grid(axis="both")
-        axis.tick_params(length=0)
+        axis.tick_params(length=0, which="both")
         axis.set_title(title, fontsize=10.5, loc="left")
         axis.set_xlabel(label)
         if number:
