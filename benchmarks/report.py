@@ -419,6 +419,10 @@ SUITES: Mapping[str, tuple[str, Callable[[Page, str, Sequence[Run]], None]]] = {
 }
 
 
+TITLES = {"yardsticks": "Speed beside yardsticks", "peers": "Speed and cost beside peers"}
+"""Of files whose suite has more than one."""
+
+
 def page_of(path: Path) -> Page:
     """The page of one file of records. Raises Malformed for a suite that is unknown or files that mix suites."""
     runs = read(path)
@@ -429,6 +433,7 @@ def page_of(path: Path) -> Page:
         raise Malformed(f"{path.name}: runs of different machines do not go into one table")
     title, fill = SUITES[runs[0].suite]
     quick = path.stem.startswith("quick-")
+    title = TITLES.get(path.stem.removeprefix("quick-"), title)
     page = Page(f"{title}, the quick run" if quick else title, f"results/{path.name}")
     if quick:
         page.parts.append("From `make bench-quick`: small sizes, minutes. The full run decides.")
