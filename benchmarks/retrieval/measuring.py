@@ -17,6 +17,8 @@ from benchmarks.retrieval.scores import (
     Reading,
     budget_for,
     interval,
+    intervals,
+    median_interval,
     reading,
     resampled,
     sessions_of,
@@ -127,15 +129,12 @@ def _shares(
     for category, rows in sorted(parts.items()):
         if not rows:
             continue
-        samples = resampled([asked[row].haystack.key for row in rows])
-        for column, name in enumerate(names):
-            if category and name not in HEADLINES:
-                continue
-            part = values[rows, column]
-            low, high = interval(part, samples)
-            made.append(
-                _record(data, tally, prefix + name, float(part.mean()), "%", low, high, len(rows), category=category)
-            )
+        columns = [at for at, name in enumerate(names) if not category or name in HEADLINES]
+        part = values[np.ix_(rows, columns)]
+        spread = intervals(part, resampled([asked[row].haystack.key for row in rows]))
+        for at, mean, (low, high) in zip(columns, part.mean(axis=0), spread, strict=True):
+            name = prefix + names[at]
+            made.append(_record(data, tally, name, float(mean), "%", low, high, len(rows), category=category))
     return made
 
 
@@ -153,7 +152,7 @@ def _costs(data: DataSet, tally: Tally) -> list[Record]:
         if known:
             values = np.array([tokens_for(steps, 0.9) for _, steps in known])
             samples = resampled([tally.asked[row].haystack.key for row, _ in known])
-            low, high = interval(values, samples, median=True)
+            low, high = median_interval(values, samples)
             made.append(_record(data, tally, name, float(np.median(values)), "tokens", low, high, len(known)))
     times = 1000 * np.array(tally.rank_seconds)
     made.append(_record(data, tally, "question_ms", float(np.median(times)), "ms", n=len(times)))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 DEPTH = 50
 """How far down a ranking is scored."""
 KS = (1, 3, 5, 10, 20, 50)
-REPLICATES = 2_000
+REPLICATES = 1_000
 
 
 def score(ranked: Sequence[Hashable], gold: Collection[Hashable]) -> dict[str, float]:
@@ -123,11 +123,18 @@ def resampled(clusters: Sequence[Hashable], replicates: int = REPLICATES, seed: 
     return samples
 
 
-def interval(
-    values: NDArray[np.float64], samples: Sequence[NDArray[np.intp]], *, median: bool = False
-) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean (or median) of `values` over `resampled` rows."""
-    middle = np.median if median else np.mean
-    means = [float(middle(values[rows])) for rows in samples]
-    low, high = np.percentile(means, [2.5, 97.5])
+def intervals(values: NDArray[np.float64], samples: Sequence[NDArray[np.intp]]) -> list[tuple[float, float]]:
+    """The 95 % percentile interval of the mean of each column of `values`, shape (rows, columns), over `resampled` rows."""
+    means = np.array([values[rows].mean(axis=0) for rows in samples])
+    return [(float(low), float(high)) for low, high in np.percentile(means, [2.5, 97.5], axis=0).T]
+
+
+def interval(values: NDArray[np.float64], samples: Sequence[NDArray[np.intp]]) -> tuple[float, float]:
+    """The same of one column, shape (rows,)."""
+    return intervals(values[:, None], samples)[0]
+
+
+def median_interval(values: NDArray[np.float64], samples: Sequence[NDArray[np.intp]]) -> tuple[float, float]:
+    """The same of the median."""
+    low, high = np.percentile([np.median(values[rows]) for rows in samples], [2.5, 97.5])
     return float(low), float(high)

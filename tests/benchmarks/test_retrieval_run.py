@@ -22,6 +22,7 @@ def two() -> DataSet:
     return DataSet("Synthetic", [question for question in data.questions if question.haystack.key in keys])
 
 
+@pytest.mark.slow
 def test_every_ranker_meets_the_same_questions(tmp_path: Path) -> None:
     data = two()
     cosine = Cosine(HashEmbedder(), "hash")
