@@ -177,6 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.accept:
         print(f"{accept(runs, given.accepted)} records are what later runs are compared with")
         return 0
+    if not given.accepted.exists():
+        print(f"no committed results to compare with: take some with --accept ({given.accepted.name})", file=sys.stderr)
+        return 1
     committed = [one for run in read(given.accepted) for one in run.records]
     findings = judge(committed, [one for run in runs for one in run.records])
     print(table(findings))

@@ -131,7 +131,8 @@ def _dots(axis: Axes, panel: Panel, systems: list[str]) -> None:
 def _scale(axis: Axes, seen: Sequence[float], unit: str) -> None:
     positive = [value for value in seen if value > 0]
     if unit == "%":
-        axis.set_xlim(0, 102)
+        # Room for a mark on either end.
+        axis.set_xlim(-2, 102)
     elif positive and len(positive) == len(seen) and max(positive) / min(positive) >= SPANS_DECADES:
         axis.set_xscale("log")
         axis.set_xlim(min(positive) / 1.8, max(positive) * 1.8)

@@ -86,6 +86,8 @@ def test_a_baseline_of_nothing_has_no_ratio() -> None:
 def test_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accepted, now = tmp_path / "accepted.jsonl", tmp_path / "now.jsonl"
     write(now, [run(*BEFORE)])
+    assert main([str(now), "--accepted", str(accepted)]) == 1
+    assert "no committed results" in capsys.readouterr().err
     assert main(["--accept", str(now), "--accepted", str(accepted)]) == 0
     assert main([str(now), "--accepted", str(accepted)]) == 0
     assert "2 ratios compared with the committed results, 0 worse" in capsys.readouterr().out
