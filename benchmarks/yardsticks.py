@@ -16,7 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -127,22 +128,27 @@ def adding(memory: Memory, folder: Path, repeats: int, bulk: int) -> list[Record
     return made
 
 
-def beside_others(memory: Memory, size: int, others: int, repeats: int) -> list[Record]:
-    """Search of one person among 10 and among `others` people, and an erasure there."""
-    made = []
+def beside_others(folder: Path, size: int, others: int, repeats: int) -> list[Record]:
+    """Search of one person among 10 and among `others` people: two homes that take turns."""
     queries = make_queries(64, 5)
     texts = make_texts(size, 11)
-    memory.add([{"content": text} for text in texts], user_id="neighbour")
-    present = 0
-    for people in (10, others):
-        for number in range(present, people):
-            memory.add(queries[number % 64], user_id=f"other-{number}")
-        present = people
-        action = {TACITA: lambda number: memory.search(queries[number % 64], user_id="neighbour", top_k=TOP_K)}
-        p50, _ = in_turns(action, repeats)[TACITA]
-        case = f"{size:,} items beside {people:,} people"
-        made.append(_record(TACITA, case, "search_p50", p50, "ms", STRETCHES * repeats))
-    return made
+    with ExitStack() as opened:
+        actions: dict[str, Action] = {}
+        for people in (10, others):
+            home = folder / f"beside-{people}"
+            memory = opened.enter_context(Memory(home, keys="ephemeral:", embedder=FreeEmbedder()))
+            memory.add([{"content": text} for text in texts], user_id="neighbour")
+            for number in range(people):
+                memory.add(queries[number % 64], user_id=f"other-{number}")
+            actions[f"{size:,} items beside {people:,} people"] = partial(_ask, memory, queries)
+        return [
+            _record(TACITA, case, "search_p50", p50, "ms", STRETCHES * repeats)
+            for case, (p50, _) in in_turns(actions, repeats).items()
+        ]
+
+
+def _ask(memory: Memory, queries: list[str], number: int) -> object:
+    return memory.search(queries[number % 64], user_id="neighbour", top_k=TOP_K)
 
 
 def measure(quick: bool, writer: Writer) -> None:
@@ -156,7 +162,7 @@ def measure(quick: bool, writer: Writer) -> None:
             steps: list[Callable[[], list[Record]]] = [
                 *(lambda size=size: searching(memory, size, repeats) for size in sizes),
                 lambda: adding(memory, folder, repeats, 2_000 if quick else 10_000),
-                lambda: beside_others(memory, 1_000, 200 if quick else 2_000, repeats),
+                lambda: beside_others(folder, 1_000, 200 if quick else 2_000, repeats),
             ]
             for step in steps:
                 for record in step():

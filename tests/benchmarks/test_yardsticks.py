@@ -26,7 +26,7 @@ def test_systems_take_turns() -> None:
 
 def test_records_hold_the_pairs_that_the_gate_asks_for(tmp_path: Path) -> None:
     with Memory(tmp_path / "home", keys="ephemeral:", embedder=FreeEmbedder()) as memory:
-        made = [*searching(memory, 40, 2), *adding(memory, tmp_path, 2, 30), *beside_others(memory, 20, 12, 2)]
+        made = [*searching(memory, 40, 2), *adding(memory, tmp_path, 2, 30), *beside_others(tmp_path, 20, 12, 2)]
     assert len({record.place for record in made}) == len(made)
     assert all((record.value or 0) > 0 for record in made)
     assert {(rule.measure, rule.baseline) for rule, _ in ratios(made)} == {
