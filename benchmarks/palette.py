@@ -16,10 +16,13 @@ NAMES = {
     "evidence": "evidence alone",
 }
 """Systems that need another name in print than in records."""
-COLOURS = ("#1f83c7", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c8c8c", "#b8a200", "#7b5ea7", "#4d9a8f")
+COLOURS = (
+    *("#1f83c7", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"),
+    *("#8c8c8c", "#b8a200", "#7b5ea7", "#4d9a8f", "#a65e2e", "#c2577a"),
+)
 """Okabe and Ito (2008), told apart with every kind of colour vision, in an order of our own, their blue a
-little lighter for dark pages; then four that extend it."""
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+little lighter for dark pages; then six that extend it."""
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p", "d")
 """Colour is never the only difference."""
 
 

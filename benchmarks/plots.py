@@ -87,14 +87,18 @@ def drawn(make: Callable[[], Figure]) -> str:
 
 
 def dots(panels: Sequence[Panel], systems: Sequence[str], *, width: float = 9.0) -> Figure:
-    """Panels side by side; a row for each case, a mark for each system, a bar for its interval."""
+    """Panels side by side; a row for each case, a mark for each system, a bar for its interval.
+
+    Where there is one case, every system has its name beside its mark, and there is no legend.
+    """
     rows = max(len(panel.rows) for panel in panels)
     figure, axes = _figure(width, 1.25 + rows * (0.16 * len(systems) + 0.22), len(panels))
     for number, (panel, axis) in enumerate(zip(panels, axes, strict=True)):
         _dots(axis, panel, list(systems))
         if number:
             axis.set_yticklabels([])
-    _legend(figure, axes[0], len(systems))
+    if rows > 1:
+        _legend(figure, axes[0], systems, width)
     return figure
 
 
@@ -116,14 +120,19 @@ def _dots(axis: Axes, panel: Panel, systems: list[str]) -> None:
             size = 7.5 if system == "tacita" else 5.5
             axis.plot([record.value], [at], mark, color=colour, markersize=size, label=label, linestyle="none")
             labelled = True
-    axis.set_yticks(range(len(panel.rows)), panel.rows)
+    if len(panel.rows) == 1:
+        places = [(place - (len(systems) - 1) / 2) * spread for place in range(len(systems))]
+        axis.set_yticks(places, [name_of(system) for system in systems])
+    else:
+        axis.set_yticks(range(len(panel.rows)), panel.rows)
     axis.set_ylim(len(panel.rows) - 0.5, -0.5)
     for edge in range(1, len(panel.rows)):
         axis.axhline(edge - 0.5, color=LIGHT.grid, linewidth=0.6)
     axis.tick_params(length=0, which="both")
     axis.grid(axis="x")
     arrow = "more is better" if panel.better == "higher" else "less is better"
-    axis.set_title(panel.title, fontsize=10.5, loc="left")
+    title = f"{panel.title}: {panel.rows[0]}" if len(panel.rows) == 1 else panel.title
+    axis.set_title(title, fontsize=10.5, loc="left")
     axis.set_xlabel(f"{panel.unit} ({arrow})" if panel.unit else arrow)
     _scale(axis, seen, panel.unit)
 
@@ -141,24 +150,29 @@ def _scale(axis: Axes, seen: Sequence[float], unit: str) -> None:
         axis.xaxis.set_minor_formatter(NullFormatter())
     elif seen:
         axis.set_xlim(0, max(*seen, 1e-9) * 1.08)
+        axis.xaxis.set_major_formatter(FuncFormatter(plain))
 
 
 def plain(value: float, _place: int | None = None) -> str:
     """A number on an axis, without powers: 0.1, 10, 1,000."""
-    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
-def _legend(figure: Figure, axis: Axes, count: int) -> None:
+def _legend(figure: Figure, axis: Axes, systems: Sequence[str], width: float) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=min(count, 7), handletextpad=0.2, columnspacing=1.4)
+    longest = max((len(name_of(system)) for system in systems), default=1)
+    # A letter takes about a twelfth of an inch; mark and gap as much as five.
+    columns = max(1, min(len(systems), int(width * 12 / (longest + 5))))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, handletextpad=0.2, columnspacing=1.4)
 
 
 def curves(
     panels: Sequence[tuple[str, Mapping[str, Sequence[tuple[float, float]]]]], label: str, ylabel: str
 ) -> Figure:
     """Lines over a logarithmic scale; a panel for each data set, named (title, points by system)."""
-    columns = min(len(panels), 3)
-    figure, axes = _figure(max(3.2 * columns, 5.0), 3.6, columns)
+    columns = max(len(panels), 1)
+    width = max(3.2 * columns, 5.0)
+    figure, axes = _figure(width, 3.6, columns)
     for number, ((title, lines), axis) in enumerate(zip(panels, axes, strict=False)):
         systems = list(lines)
         ticks: list[float] = []
@@ -187,7 +201,7 @@ def curves(
             axis.set_yticklabels([])
         else:
             axis.set_ylabel(ylabel)
-    _legend(figure, axes[0], 7)
+    _legend(figure, axes[0], list(panels[0][1]) if panels else [], width)
     return figure
 
 

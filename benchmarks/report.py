@@ -300,7 +300,7 @@ def speed(page: Page, name: str, runs: Sequence[Run]) -> None:
                 one = own.get(measure)
                 mark = ""
                 if one is not None and one.note:
-                    place = notes.setdefault(f"{name_of(system)}: {one.note}", len(notes) + 1)
+                    place = notes.setdefault(one.note, len(notes) + 1)
                     mark = f" ({place})"
                 cells.append(number(one.value if one else None) + mark)
             rows.append(bold(system, cells))
