@@ -76,4 +76,5 @@ if __name__ == "__main__":
     resolve("deploy.txt", "--group", "deploy")
     extras = [f"--extra={name}" for name in VECTORS]
     resolve("vectors.txt", *project, *extras, "--group", "vectors")
+    resolve("bench.txt", *project, "requirements/bench.in", "--constraint", "requirements/dev.txt")
     resolve("model.txt", "-", "--no-deps")
