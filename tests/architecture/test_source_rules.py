@@ -122,7 +122,7 @@ def test_nothing_swallows_errors_it_did_not_name() -> None:
 
 
 REACHING = (
-    *("tacita.models.fetch", "tacita.models.pictures", "tacita.models.remote", "tacita.testing.servers"),
+    *("tacita.models.fetch", "tacita.models.pictures", "tacita.models.remote", "tacita.testing.loopback"),
     *(
         "tacita.telemetry",
         "tacita.stores.anchor_http",
