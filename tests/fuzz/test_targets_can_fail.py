@@ -152,6 +152,10 @@ def test_content_behind_an_error_is_a_finding() -> None:
         ("import-openai", (openai.Keys, "key"), lambda *_: str(next(_COUNT))),
         ("model-reply", (facts, "locate"), lambda *_: (0, 10**6)),
         ("picture-fetch", (AllowedHosts, "_public_address"), lambda *_: "10.0.0.1"),
+        *(
+            (name, (addresses, "is_loopback"), lambda _: True)
+            for name in ("store-uri", "key-uri", "vector-uri", "anchor-uri")
+        ),
         ("migration-mark", (moved.Mark, "refuses"), lambda *_: None),
         ("dynamo-items", (_dynamo_layout, "purged_body"), lambda *_: b"other"),
     ],

@@ -84,3 +84,10 @@ def test_what_is_not_understood_is_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(ConfigError) as refused:
         parse(uri, schema="tacita")
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_sockets_folder_names_no_other_host() -> None:
+    """libpq would take what stands behind a comma for a host, and ask it without TLS."""
+    for folder in ("/run/postgresql,db.example", "/run/%2Cdb.example", "/run/post%0Agresql"):
+        with pytest.raises(ConfigError, match="socket"):
+            parse(f"postgres://a@/b?host={folder}", schema="tacita")

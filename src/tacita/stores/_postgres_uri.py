@@ -111,7 +111,9 @@ def parse(uri: str, *, schema: str) -> Address:
 def _hosts(authority: str, socket_folder: str | None) -> tuple[list[str], list[str]]:
     if socket_folder is not None:
         # As libpq writes it: postgres://role@/database?host=/run/postgresql
-        if authority.strip(":0123456789") or not socket_folder.startswith("/"):
+        # libpq takes what stands behind a comma for another host.
+        odd = "," in socket_folder or not socket_folder.isprintable()
+        if authority.strip(":0123456789") or not socket_folder.startswith("/") or odd:
             raise ConfigError("postgres: host=FOLDER names a socket's folder, and then the address names no host")
         return [socket_folder], [authority.removeprefix(":") or "5432"]
     names, ports = [], []

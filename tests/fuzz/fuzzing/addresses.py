@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from fuzzing.kit import MARKER, Refused, Target, attempt, require
 from tacita.addresses import is_loopback
@@ -54,7 +54,7 @@ def store_uri(data: bytes) -> None:
             _by_reference(redis.options)
             require(redis.tls or all(is_loopback(host) for host, _ in redis.hosts), "TLS")
             require(bool(redis.hosts) != bool(redis.socket), "one kind of place")
-            require(MARKER not in redis.place.replace(redis.socket, "") or MARKER in text, "no option in a name")
+            require(MARKER not in redis.place or MARKER in text.partition("?")[0], "no option in a name")
     elif scheme == "dynamodb":
         dynamo = _parsed(text, lambda: _dynamo_uri.parse(text))
         if dynamo is not None:
@@ -66,7 +66,7 @@ def store_uri(data: bytes) -> None:
         if address is not None:
             told = address.parameters
             near = all(host.startswith("/") or is_loopback(host) for host in told["host"].split(","))
-            insecure = "insecure=yes" in text or "insecure=true" in text or "insecure" in text.lower() or "%" in text
+            insecure = dict(parse_qsl(text.partition("?")[2])).get("insecure") in ("yes", "true")
             require(told["sslmode"] == "verify-full" or near or insecure, "verified TLS")
             require(told["passfile"] == "/dev/null/none" and not told.get("service"), "nothing from elsewhere")
             require(len(told["host"].split(",")) == len(told["port"].split(",")), "a port for each host")
@@ -119,6 +119,10 @@ def _stores() -> Iterator[bytes]:
     yield b"redis+unix:///run/redis.sock?timeout=0.5&pool=2"
     yield b"dynamodb:tacita?region=eu-central-1&credentials=default&create=yes&kms=Zanzibar7391"
     yield b"dynamodb:tt?region=us-east-1@http://127.0.0.1:8000&key=env:A&secret=env:B&token=keyring:a/b"
+    # Refused, all of them: not over TLS.
+    yield b"postgres://role@db.example/tacita?sslmode=disable"
+    yield b"redis://a.example/0?password=env:K"
+    yield b"dynamodb:tt?region=us-east-1@http://a.example&credentials=default"
 
 
 def _keys() -> Iterator[bytes]:
@@ -127,11 +131,13 @@ def _keys() -> Iterator[bytes]:
     yield b"gcpkms:projects/p/locations/l/keyRings/r/cryptoKeys/k?credentials=file:/x"
     yield b"azurekv:https://n.vault.azure.net/keys/k/0123456789abcdef0123456789abcdef?tenant=t&client=c&secret=env:S"
     yield b"vault:transit/keys/k@https://[::1]:8200?token=env:Zanzibar7391&ca=/x"
+    yield b"vault:transit/keys/k@http://v.example?token=env:T"
 
 
 def _vectors() -> Iterator[bytes]:
     yield b"qdrant:tacita@https://h.example:6333?api_key=env:Zanzibar7391&shard_key=s&timeout=9"
     yield b"qdrant:tacita?path=/x"
+    yield b"qdrant:tacita@http://h.example"
     yield b"chroma:tacita?token=env:T&tenant=t&insecure=yes"
     yield b"pgvector:tacita@postgresql://role@h.example/db?password=env:K"
 
@@ -139,6 +145,7 @@ def _vectors() -> Iterator[bytes]:
 def _anchors() -> Iterator[bytes]:
     yield b"https://h.example:8443/anchors/home?token=env:Zanzibar7391"
     yield b"http://127.0.0.1:9/a"
+    yield b"http://h.example/a"
     yield b"http://[::1]:9/a?token=file:/x"
 
 
