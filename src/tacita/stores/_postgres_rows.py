@@ -12,6 +12,13 @@ from typing import Any, Final
 from tacita.sealed import UNKNOWN_EPOCH, PurgedEvent, SealedEvent, VaultHead
 from tacita.stores._postgres_session import Connection
 
+HEAD: Final = """SELECT format, head_seq, epoch,
+                         (SELECT digest FROM {schema}.log WHERE log.vault_id = vaults.vault_id AND log.seq = vaults.head_seq)
+                  FROM {schema}.vaults WHERE vault_id = %b"""
+"""A vault's head with the last digest, for a failover to an asynchronous standby goes back in time while we look.
+
+No join: beside many small vaults the planner takes every vault for a small one, and reads all of its log to find one row.
+"""
 _SMALL_EVENTS: Final = 256
 _SMALL_BYTES: Final = 2 * 1024 * 1024
 _COPY_ROWS: Final = 5_000

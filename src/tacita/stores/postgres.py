@@ -59,9 +59,7 @@ class PostgresLogStore(LogStore):
         return f"<PostgresLogStore {self._db.address.name}>"
 
     def _head(self, vault_id: bytes) -> VaultHead | None:
-        # With the last digest, for a failover to an asynchronous standby goes back in time while we look.
-        query = f"""SELECT format, head_seq, epoch, digest FROM {self._schema}.vaults LEFT JOIN {self._schema}.log
-                        ON log.vault_id = vaults.vault_id AND seq = head_seq WHERE vaults.vault_id = %b"""
+        query = rows.HEAD.format(schema=self._schema)
         found = self._db.row("head", query, (vault_id,))
         return None if found is None else VaultHead(vault_id, *found)
 

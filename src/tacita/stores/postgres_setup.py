@@ -7,20 +7,20 @@ may be repeated and run at the same time by several; what is there already is le
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from dataclasses import dataclass
 from typing import Final
 
-from tacita.errors import InvalidInput
+import msgspec
 
-_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+from tacita.errors import InvalidInput
+from tacita.patterns import lazy_pattern
+
+_NAME: Final = lazy_pattern(r"[a-z_][a-z0-9_]{0,62}")
 _MIGRATIONS_LOCK: Final = 0x7461636974
 """Held while a schema is made or changed; nothing but migrations ever takes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """One half of a memory as PostgreSQL keeps it."""
 
     kind: str
