@@ -48,8 +48,13 @@ def restore_data(
     elsewhere = settings.store is not None and registry.split(settings.store)[0] not in ("sqlite", "memory")
     if settings.store is not None and not elsewhere:
         raise ConfigError("restore puts back the log of a home; this home's settings name another SQLite file")
+    # What `backup --update` leaves beside a copy when it is killed: without it the file may be half of before, half of after.
+    # No other companion is taken: a rollback journal may name files for SQLite to delete.
+    left = copy.with_name(f"{copy.name}-wal")
     if not copy.is_file() or copy.is_symlink():
         raise InvalidInput(f"{copy} is no file")
+    if left.is_symlink():
+        raise InvalidInput(f"{left} is a link: put the file itself there")
     ring_is_here = settings.ring is not None or (settings.keys_folder / "ring.db").exists()
     if not (settings.home / _RECORD).exists() or not ring_is_here:
         raise KeyUnavailable(f"{settings.home} has no key ring: restore the keys first")
@@ -58,6 +63,8 @@ def restore_data(
     candidate = settings.data / f".restore-{os.getpid()}.db"
     try:
         _copy(copy, candidate)
+        if left.is_file():
+            _copy(left, candidate.with_name(candidate.name + "-wal"))
         report = _adopt(settings, candidate, accept_rollback=accept_rollback, accept_unchecked=accept_unchecked)
         if elsewhere:
             _follow(settings, candidate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
@@ -15,6 +16,7 @@ from tacita.config import Settings
 from tacita.errors import ConfigError
 from tacita.restoring import restore_data, restore_keys
 from tacita.rotating import rotate
+from tacita.stores.sqlite import SqliteLogStore
 from tacita.testing.tampering import editable
 
 
@@ -139,6 +141,18 @@ def test_an_attackers_copy_is_refused_whatever_is_accepted(copied: tuple[Path, P
     with pytest.raises(Tampered):
         restore_data(settings(home), copy, accept_rollback=True)
     assert (home / "data" / "log.db").read_bytes() == before
+    with opened(home) as memory:
+        assert memory.verify().ok
+
+
+def test_a_copy_without_the_end_that_it_tells_of_is_refused_whatever_is_accepted(copied: tuple[Path, Path]) -> None:
+    """Put back, no vault of it could be written to again: the next event would never be the one that the store expects."""
+    home, copy = copied
+    with editable(copy) as db:
+        db.execute("DELETE FROM log WHERE key IN (SELECT max(key) FROM log GROUP BY key >> 31)")
+    db.close()
+    with pytest.raises(Tampered, match="the store says that it ends at"):
+        restore_data(settings(home), copy, accept_rollback=True)
     with opened(home) as memory:
         assert memory.verify().ok
 
@@ -318,3 +332,77 @@ def test_a_copy_is_brought_up_to_date_while_others_write(copied: tuple[Path, Pat
     with opened(home) as memory:
         assert memory.verify().ok
         assert {f"live {number}" for number in range(acknowledged)} <= texts(memory, "ana")
+
+
+def killed_while_updating(home: Path, folder: Path) -> tuple[Path, list[str]]:
+    """A copy whose update was killed while its write-ahead log was emptied into it, and what it holds."""
+    copy, killed = folder / "copy.db", folder / "killed.db"
+    with opened(home) as memory:
+        memory.add([f"ana {number} " + "x" * 2_000 for number in range(40)], user_id="ana")
+        memory.backup(copy)
+        memory.add([f"ana {number} " + "y" * 2_000 for number in range(40)], user_id="ana")
+        held = texts(memory, "ana")
+        # Somebody who reads keeps the write-ahead log from being emptied, as a kill would.
+        with closing(SqliteLogStore(copy, is_copy=True)) as reader:
+            memory.backup(copy, update=True)
+            for suffix in ("", "-wal"):
+                shutil.copyfile(f"{copy}{suffix}", f"{killed}{suffix}")
+            assert list(reader.vaults())
+    # Every other page of the log is in the file already.
+    log = Path(f"{killed}-wal").read_bytes()
+    page = int.from_bytes(log[8:12])
+    with killed.open("r+b") as file:
+        for place in range(32, len(log), 2 * (24 + page)):
+            file.seek((int.from_bytes(log[place : place + 4]) - 1) * page)
+            file.write(log[place + 24 : place + 24 + page])
+    return killed, held
+
+
+def left_behind(home: Path) -> list[str]:
+    return [path.name for path in (home / "data").iterdir() if path.name.startswith(".restore")]
+
+
+def test_a_copy_whose_update_was_killed_while_it_was_written_comes_back_whole(home: Path, tmp_path: Path) -> None:
+    killed, held = killed_while_updating(home, tmp_path)
+    restore_data(settings(home), killed, accept_rollback=True)
+    with opened(home) as memory:
+        assert memory.verify().ok
+        assert texts(memory, "ana") == held
+    assert not left_behind(home)
+
+
+def test_half_a_copy_is_refused_and_changes_nothing(home: Path, tmp_path: Path) -> None:
+    killed, held = killed_while_updating(home, tmp_path)
+    Path(f"{killed}-wal").unlink()
+    with pytest.raises((Tampered, StoreError)):
+        restore_data(settings(home), killed, accept_rollback=True)
+    with opened(home) as memory:
+        assert memory.verify().ok
+        assert texts(memory, "ana") == held
+    assert not left_behind(home)
+
+
+def test_a_write_ahead_log_that_is_a_link_is_not_followed(home: Path, tmp_path: Path) -> None:
+    copy, elsewhere = tmp_path / "copy.db", tmp_path / "elsewhere"
+    with opened(home) as memory:
+        memory.add("ana", user_id="ana")
+        memory.backup(copy)
+    elsewhere.write_bytes(b"not of this copy")
+    Path(f"{copy}-wal").symlink_to(elsewhere)
+    with pytest.raises(InvalidInput, match="is a link"):
+        restore_data(settings(home), copy)
+    assert elsewhere.read_bytes() == b"not of this copy"
+    assert not left_behind(home)
+
+
+def test_what_else_lies_beside_a_copy_is_left_there(home: Path, tmp_path: Path) -> None:
+    """SQLite deletes the files that a rollback journal names."""
+    copy = tmp_path / "copy.db"
+    with opened(home) as memory:
+        memory.add("ana", user_id="ana")
+        memory.backup(copy)
+    journal = Path(f"{copy}-journal")
+    journal.write_bytes(b"a journal that somebody planted")
+    restore_data(settings(home), copy)
+    assert journal.read_bytes() == b"a journal that somebody planted"
+    assert not left_behind(home)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 
-from tacita.errors import KeyUnavailable
+import msgspec
+
+from tacita.errors import KeyUnavailable, Tampered
 from tacita.hazmat import equal
 from tacita.ports.log import LogStore
 from tacita.sealed import Anchor
@@ -15,8 +16,7 @@ from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(msgspec.Struct, frozen=True):
     """A vault that ends before its anchor, or goes on from a moment before it in another way."""
 
     vault_id: bytes
@@ -63,6 +63,12 @@ def departures(store: LogStore, keys: Keys, besides: Collection[RootKey] = ()) -
         log = SealedLog(store, keys.ring, opened[0])
         for _ in log.tail():
             pass
+        head = store.head(entry.vault_id)
+        if head is not None and head.seq != log.seq:
+            # Else nobody could ever write to it again.
+            raise Tampered(
+                f"vault {opened[0].name}: the store says that it ends at {head.seq}, and it ends at {log.seq}"
+            )
         anchor = opened[1]
         if log.seq < anchor.seq or not equal(log.chain(anchor.seq), anchor.chain):
             found.append(Departure(entry.vault_id, Anchor(log.seq, log.chain(log.seq))))
