@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Condition, Lock, Thread
 
-from tacita.errors import HeadMoved, TacitaError, Tampered
+from tacita.errors import HeadMoved, StoreError, TacitaError, Tampered
 from tacita.ports.log import LogStore
 from tacita.sealed import UNKNOWN_EPOCH, Anchor
 from tacita.vault import rekey
@@ -21,6 +21,7 @@ from tacita.vault.events import AUDIT_TAG, Audited, AuditEntry, Rekeyed, decode,
 from tacita.vault.format import VaultKeys
 from tacita.vault.keyring import Keys
 from tacita.vault.log import SealedLog
+from tacita.vault.vault import CONTENTION_SECONDS
 
 FLUSH_SECONDS = 0.1
 BATCH_ENTRIES = 1_000
@@ -122,6 +123,7 @@ class AuditLog:
 
     def _append(self, event: Audited) -> None:
         body = encode(event)
+        deadline = time.monotonic() + CONTENTION_SECONDS
         while True:
             sealed_log = self._open()
             try:
@@ -134,6 +136,11 @@ class AuditLog:
                 if self._open() is sealed_log:
                     raise
             except HeadMoved:
+                if time.monotonic() >= deadline:
+                    raise StoreError(
+                        f"the audit log of tenant {self._tenant}: other writers kept being first; try again",
+                        retryable=True,
+                    ) from None
                 time.sleep(random.uniform(0, 0.002))
 
     def _open(self) -> SealedLog:

@@ -12,7 +12,7 @@ from tests.unit.vault.places import Place, added
 
 from tacita.access import audit
 from tacita.access.audit import AuditLog
-from tacita.errors import StoreError, Tampered
+from tacita.errors import HeadMoved, StoreError, Tampered
 from tacita.sealed import SealedEvent
 from tacita.stores.memory import MemoryLogStore
 from tacita.vault.events import AUDIT_TAG, Audited, AuditEntry, decode, encode
@@ -221,6 +221,29 @@ def test_two_writers_lose_nothing(opened: Callable[..., AuditLog], store: Failin
     store.before = lambda: second.record("rui", "in between")
     first.record("ana", "three")
     assert told(first) == told(second) == ["one", "two", "in between", "three"]
+
+
+def test_a_writer_that_is_never_first_gives_up_and_keeps_what_waits(
+    opened: Callable[..., AuditLog], store: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "CONTENTION_SECONDS", 0.05)
+    monkeypatch.setattr(audit, "FLUSH_SECONDS", 60)
+    attempts = []
+
+    def another_was_first(*_: object) -> None:
+        attempts.append(1)
+        raise HeadMoved("the vault's head is elsewhere")
+
+    log = opened()
+    log.record("ana", "search")
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_append", another_was_first)
+        with pytest.raises(StoreError, match="other writers kept being first") as raised:
+            log.flush()
+    assert raised.value.retryable
+    assert len(attempts) > 1
+    log.flush()
+    assert told(log) == ["search"]
 
 
 def test_many_threads_write_one_log(opened: Callable[..., AuditLog]) -> None:
