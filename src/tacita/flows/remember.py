@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from tacita.access.principal import Principal
+from tacita.discreet import Discreet
 from tacita.errors import Blocked, Conflict, InvalidInput
 from tacita.flows.engine import Engine, State, Vault, microseconds, subject_of
 from tacita.flows.ids import format_id, new_ids, no_such_item
@@ -36,6 +37,7 @@ from tacita.vault.vault import Change
 IMPORT = "import"
 QUARANTINE = 30 * 24 * 3600 * 1_000_000
 """Microseconds after which nobody has looked at an item in quarantine, and it goes."""
+_MESSAGE = Kind.MESSAGE.value
 _CHANNELS = {
     "user": ("user", Trust.USER),
     "assistant": ("assistant", Trust.ASSISTANT),
@@ -44,6 +46,22 @@ _CHANNELS = {
     "tool": ("tool", Trust.UNTRUSTED),
     "function": ("tool", Trust.UNTRUSTED),
 }
+
+
+class Prepared(Discreet, frozen=True, eq=False):
+    """Messages as they will be kept. Nothing of them is written or told to anybody."""
+
+    scope: Scope
+    vault: Vault
+    guarded: list[tuple[Message, tuple[str, ...], bool]]
+    """Each with the types of personal data that were found, and whether it is held back."""
+    tags: list[tuple[bytes, bytes] | None]
+    new: list[int]
+    """Numbers of those that the vault did not hold."""
+    channel: str | None
+
+    def __repr__(self) -> str:
+        return f"<Prepared {len(self.guarded)} messages>"
 
 
 def add(
@@ -65,6 +83,13 @@ def add(
     expiry = None if expires_at is None else microseconds(expires_at)
     if expiry is not None and expiry <= engine.clock():
         raise InvalidInput("expires_at must lie in the future")
+    prepared = prepare(engine, scope, messages, channel=channel)
+    made = vectors(engine, principal, prepared)
+    return write(engine, principal, prepared, made, expiry=expiry, extract=extract)
+
+
+def prepare(engine: Engine, scope: Scope, messages: Sequence[Message], *, channel: str | None = None) -> Prepared:
+    """What the guard leaves of messages, and which of them are new. Makes the vault if there is none."""
     guarded = [guarded_message(engine, scope, number, message, channel) for number, message in enumerate(messages)]
     messages = [message for message, _, _ in guarded]
     vault = engine.vaults.get(scope.tenant, subject_of(scope))
@@ -72,15 +97,34 @@ def add(
     with vault.lock:
         known = [tag is not None and tag[0] in vault.state.rare.idempotency for tag in tags]
     new = [number for number, is_known in enumerate(known) if not is_known]
-    embeddings = dict(zip(new, embed(engine, principal, vault, [messages[number] for number in new]), strict=True))
+    return Prepared(scope, vault, guarded, tags, new, channel)
+
+
+def vectors(engine: Engine, principal: Principal, prepared: Prepared) -> dict[int, Embedding | None]:
+    """Of each new message, by its number. The part of an add that takes time."""
+    messages = [prepared.guarded[number][0] for number in prepared.new]
+    return dict(zip(prepared.new, embed(engine, principal, prepared.vault, messages), strict=True))
+
+
+def write(
+    engine: Engine,
+    principal: Principal,
+    prepared: Prepared,
+    embeddings: dict[int, Embedding | None],
+    *,
+    expiry: int | None = None,
+    extract: bool = False,
+) -> AddResult:
+    """Seal and append what was prepared, in one transaction. Durable when this returns."""
+    vault = prepared.vault
     now = engine.clock()
-    ids = new_ids(now, len(messages))
+    ids = new_ids(now, len(prepared.guarded))
 
     def decide(state: State) -> Change[AddResult]:
         events: list[ItemAdded] = []
         results: list[Added] = []
         seen: dict[bytes, tuple[bytes, bytes]] = {}
-        for number, (message, tag) in enumerate(zip(messages, tags, strict=True)):
+        for number, ((message, labels, held), tag) in enumerate(zip(prepared.guarded, prepared.tags, strict=True)):
             if tag is not None:
                 earlier = state.rare.idempotency.get(tag[0]) or seen.get(tag[0])
                 if earlier is not None:
@@ -91,10 +135,8 @@ def add(
             if number not in embeddings:
                 # It was there when we looked and was deleted since: embed it after all.
                 embeddings[number] = embed(engine, principal, vault, [message])[0]
-            record = _record(
-                ids[number], scope, message, embeddings[number], now, expiry, tag, channel, guarded[number][1]
-            )
-            record = held_back(engine.policy, record, now, by_policy=guarded[number][2])
+            record = _record(prepared, ids[number], message, embeddings[number], now, expiry, tag, labels)
+            record = held_back(engine.policy, record, now, by_policy=held)
             if tag is not None:
                 seen[tag[0]] = (record.id, tag[1])
             events.append(ItemAdded(at=now, actor=principal.actor, purpose=principal.purpose, item=record))
@@ -105,7 +147,7 @@ def add(
             written.append(ExtractionRequested(at=now, actor=principal.actor, purpose=principal.purpose, ids=asked))
         return Change(AddResult(results=tuple(results)), written)
 
-    return vault.transact(decide)
+    return vault.transact(decide, caught_up=True)
 
 
 def _tells(engine: Engine, item: ItemRecord) -> bool:
@@ -237,22 +279,22 @@ def embed(engine: Engine, principal: Principal, vault: Vault, messages: Sequence
         parts = [] if len(parts) < 2 else parts
         spans.append((len(texts), len(texts) + 1 + len(parts)))
         texts += [whole, *parts]
-    vectors = embedded(engine, principal, vault, texts).astype("<f2")
+    rows = embedded(engine, principal, vault, texts).astype("<f2")
     model, dimensions = embedder.name, embedder.dimensions
-    return [Embedding(model=model, dimensions=dimensions, data=vectors[start:end].tobytes()) for start, end in spans]
+    return [Embedding(model=model, dimensions=dimensions, data=rows[start:end].tobytes()) for start, end in spans]
 
 
 def _record(
+    prepared: Prepared,
     item_id: bytes,
-    scope: Scope,
     message: Message,
     embedding: Embedding | None,
     now: int,
     expiry: int | None,
     tag: tuple[bytes, bytes] | None,
-    channel: str | None,
     labels: tuple[str, ...],
 ) -> ItemRecord:
+    scope, channel = prepared.scope, prepared.channel
     source, trust = _CHANNELS[message.role]
     if source == "tool" and message.name:
         source = f"tool:{message.name}"
@@ -260,25 +302,25 @@ def _record(
         # An import vouches for no role: whoever wrote the file wrote the roles too.
         source, trust = channel, min(trust, Trust.IMPORTED)
     return ItemRecord(
-        id=item_id,
-        text=message.text,
-        timestamp=now if message.timestamp is None else microseconds(message.timestamp),
-        channel=source,
-        trust=int(trust),
-        kind=Kind.MESSAGE.value,
-        role=message.role,
-        name=message.name,
-        metadata=message.metadata,
-        attachments=message.attachments,
-        labels=labels,
+        item_id,
+        message.text,
+        now if message.timestamp is None else microseconds(message.timestamp),
+        source,
+        int(trust),
+        _MESSAGE,
+        message.role,
+        message.name,
+        scope.user_id,
+        scope.agent_id,
+        scope.app_id,
+        scope.run_id,
+        message.metadata,
+        message.attachments,
+        labels,
         expires_at=expiry,
         embedding=embedding,
         idempotency=tag[0] if tag else None,
         fingerprint=tag[1] if tag else None,
-        user_id=scope.user_id,
-        agent_id=scope.agent_id,
-        app_id=scope.app_id,
-        run_id=scope.run_id,
     )
 
 

@@ -7,7 +7,6 @@ started again at any point, because each message carries a key that is the same 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -50,8 +49,7 @@ class Unreadable(Exception):
     """Raised inside an importer for one bad line or turn; `read` turns it into a `BadLine`. Holds no content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A message as a format describes it, before it is checked, keyed and split."""
 
     line: int

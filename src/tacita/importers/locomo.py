@@ -13,12 +13,13 @@ from typing import Any, Final
 from tacita.importers.base import BadLine, Draft, Entries, Entry, Keys, Unreadable, records
 from tacita.importers.parsing import elements, json_value, mapping, text_or_none, time_of
 from tacita.importers.source import Source
+from tacita.patterns import lazy_pattern
 
 FORMAT: Final = "locomo"
 TURN_SECONDS: Final = 10
 """A session has one time; its turns follow each other by this much, so that their order is kept."""
 
-_SESSION: Final = re.compile(r"session_(\d{1,6})", re.ASCII)
+_SESSION: Final = lazy_pattern(r"session_(\d{1,6})", re.ASCII)
 
 
 def read(source: Source) -> Entries:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from tacita.patterns import lazy_pattern
+
 _ENDS: Final = (
-    re.compile(r"\n\s*\n"),
-    re.compile(r"\n"),
-    re.compile(r"[.!?。！？][\"'”’)\]]*\s+|[。！？]"),
-    re.compile(r"\s+"),
+    lazy_pattern(r"\n\s*\n"),
+    lazy_pattern(r"\n"),
+    lazy_pattern(r"[.!?。！？][\"'”’)\]]*\s+|[。！？]"),
+    lazy_pattern(r"\s+"),
 )
 """Where to cut, best first: after a paragraph, a line, a sentence, a word."""
 

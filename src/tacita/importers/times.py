@@ -6,20 +6,22 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from tacita.patterns import lazy_pattern
+
 _MONTHS: Final = (
     *("january", "february", "march", "april", "may", "june", "july"),
     *("august", "september", "october", "november", "december"),
 )
-_ISO: Final = re.compile(
+_ISO: Final = lazy_pattern(
     r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?"
     r"(?:[T ,]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"
     r"\s*(Z|UTC|[+-]\d{2}:?\d{2})?",
     re.ASCII | re.IGNORECASE,
 )
-_CLOCK_ON_DAY: Final = re.compile(
+_CLOCK_ON_DAY: Final = lazy_pattern(
     r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([ap])\.?m\.?\s+on\s+(\d{1,2})\s+([a-z]+),?\s+(\d{4})", re.ASCII | re.IGNORECASE
 )
-_EPOCH: Final = re.compile(r"-?\d{9,13}(\.\d+)?", re.ASCII)
+_EPOCH: Final = lazy_pattern(r"-?\d{9,13}(\.\d+)?", re.ASCII)
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """Seconds would pass this in the year 5138; milliseconds did in 1973."""
 

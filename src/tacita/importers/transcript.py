@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from tacita.importers.base import BadLine, Draft, Entries, Entry, Keys, Unreadable, records
 from tacita.importers.source import LINE_BYTES, Source
 from tacita.importers.times import parse_time
+from tacita.patterns import lazy_pattern
 
 FORMAT: Final = "transcript"
-_TURN: Final = re.compile(
+_TURN: Final = lazy_pattern(
     r"(?:\[(?P<time>[^\]]{4,40})\]\s*)?(?P<name>[^\W_][^:\[\]{}\"<>|]{0,59}?)\s?:(?:\s+(?P<text>.*))?", re.DOTALL
 )
 _NAME_WORDS: Final = 5
@@ -29,12 +31,11 @@ _TURN_BYTES: Final = LINE_BYTES
 """A turn that grows beyond this is ended, so that a file without speakers cannot fill the memory."""
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(msgspec.Struct):
     line: int
     name: str
     timestamp: datetime | None
-    lines: list[str] = field(default_factory=list)
+    lines: list[str] = msgspec.field(default_factory=list)
     size: int = 0
 
 

@@ -21,9 +21,9 @@ def open_embedder(
     Cheap: files are looked for, but the model is loaded by the first `embed` (or `load`).
 
     Args:
-        uri: `local:minilm`, `onnx:FOLDER` or `none`.
+        uri: `local:minilm`, `local:minilm-static`, `onnx:FOLDER` or `none`.
         models_dir: where `tacita models fetch` keeps models.
-        path: for `local:minilm`, a folder that holds its two files, instead of looking for them.
+        path: for a `local:` model, a folder that holds its two files, instead of looking for them.
         threads: threads for one call; by default the processors of this process, at most four.
 
     Raises:
@@ -36,8 +36,12 @@ def open_embedder(
         from tacita.models.minilm import MiniLM
 
         return MiniLM.find(models_dir, path=path, threads=threads)
+    if uri == "local:minilm-static":
+        from tacita.models.static import StaticMiniLM
+
+        return StaticMiniLM.find(models_dir, path=path)
     if scheme == "onnx" and rest:
         from tacita.models.folder import OnnxFolder
 
         return OnnxFolder(Path(rest), threads=threads)
-    raise ConfigError(f"unknown embedder {uri!r}: use local:minilm, onnx:FOLDER or none")
+    raise ConfigError(f"unknown embedder {uri!r}: use local:minilm, local:minilm-static, onnx:FOLDER or none")

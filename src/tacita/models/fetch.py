@@ -15,13 +15,15 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from tacita.durable import new_file
 from tacita.errors import ConfigError, ModelError
 from tacita.hazmat import sha256_file
+from tacita.models import static
 from tacita.models.minilm import FOLDER, NAME, TOKENIZER, WEIGHTS, WHEEL_PACKAGE, Pin, holds_model, places, verify
 
 Progress = Callable[[str], None]
@@ -40,8 +42,7 @@ _TIMEOUT: Final = 3600
 _PARTIAL: Final = ".fetch-"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStatus:
+class ModelStatus(msgspec.Struct, frozen=True):
     """What `tacita models list` and `doctor` say about one model."""
 
     uri: str
@@ -56,12 +57,30 @@ class ModelStatus:
 
 def models_status(models_dir: Path) -> list[ModelStatus]:
     """The models that Tacita knows and their state on this machine. Hashes what it finds: about 0.1 s."""
+    return [_minilm_status(models_dir), _static_status(models_dir)]
+
+
+def _minilm_status(models_dir: Path) -> ModelStatus:
     folder = next((place for place in places(models_dir) if holds_model(place)), None)
     if folder is None:
-        return [ModelStatus("local:minilm", NAME, None, present=False, verified=False, bytes=0)]
+        return ModelStatus("local:minilm", NAME, None, present=False, verified=False, bytes=0)
     size = sum((folder / pin.file).stat().st_size for pin in (WEIGHTS, TOKENIZER))
     verified = _verified(folder, (WEIGHTS, TOKENIZER))
-    return [ModelStatus("local:minilm", NAME, folder, present=True, verified=verified, bytes=size)]
+    return ModelStatus("local:minilm", NAME, folder, present=True, verified=verified, bytes=size)
+
+
+def _static_status(models_dir: Path) -> ModelStatus:
+    uri, folder = "local:minilm-static", models_dir / static.FOLDER
+    files = [path for path in (folder / static.TABLE, folder / TOKENIZER.file) if path.is_file()]
+    if len(files) < 2:
+        return ModelStatus(uri, static.NAME, None, present=False, verified=False, bytes=0)
+    size = sum(path.stat().st_size for path in files)
+    try:
+        found = static.StaticMiniLM(folder)
+        found.load()
+    except ConfigError:
+        return ModelStatus(uri, static.NAME, folder, present=True, verified=False, bytes=size)
+    return ModelStatus(uri, found.name, folder, present=True, verified=True, bytes=size)
 
 
 def fetch_minilm(models_dir: Path, *, wheel: Path | None = None, progress: Progress | None = None) -> Path:

@@ -6,16 +6,16 @@ What this cannot run exactly as it was trained is refused when it is opened, nev
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tacita.errors import ConfigError
 from tacita.hazmat import sha256, sha256_file
-from tacita.models.runtime import LocalEmbedder, WordPieces, open_session
+from tacita.models.runtime import Batched, LocalEmbedder, WordPieces, open_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,8 +26,7 @@ _INPUTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 _LONGEST_DEFAULT: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipe:
+class _Recipe(msgspec.Struct, frozen=True):
     """What a folder's settings say beside the weights. All of it decides the vectors, so all of it is in the name."""
 
     pooling: str
@@ -70,19 +69,19 @@ class OnnxFolder(LocalEmbedder):
         """Where the model's files are."""
         return self._folder
 
-    def _load(self) -> _Exported:
+    def _load(self) -> Batched:
         assert self._model is not None
         model, tokenizer = _bytes(self._model), _bytes(self._folder / "tokenizer.json")
         if (sha256(model).hex(), sha256(tokenizer).hex()) != (self._model_sha256, self._recipe.tokenizer):
             raise ConfigError(f"the model in {self._folder} changed since it was opened: open it again")
         pieces = WordPieces(tokenizer, self._recipe.longest)
-        return _Exported(pieces, open_session(model, self._threads), self._recipe.pooling, self._folder)
+        session = open_session(model, self._threads)
+        # Without lanes: a second session would hold the weights once more.
+        return Batched(pieces.ids, _Exported(pieces, session, self._recipe.pooling, self._folder).pool, session)
 
 
 class _Exported:
     def __init__(self, pieces: WordPieces, session: InferenceSession, pooling: str, folder: Path) -> None:
-        self.pieces = pieces.ids
-        self._session = session
         self._pooling = pooling
         # RoBERTa graphs find the end of a text by this id; for the others the attention mask says it.
         self._pad = pieces.id_of("[PAD]", "<pad>") or 0
@@ -91,14 +90,16 @@ class _Exported:
             raise ConfigError(f"the model in {folder} has other inputs than {', '.join(_INPUTS)}")
         self._output, self._pooled = _output(session, folder)
 
-    def pool(self, ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
+    def pool(
+        self, session: InferenceSession, ids: NDArray[np.int32], lengths: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
         used = np.arange(ids.shape[1]) < lengths[:, None]
         given = {
             "input_ids": np.where(used, ids, self._pad),
             "attention_mask": used,
             "token_type_ids": np.zeros_like(ids),
         }
-        run = self._session.run([self._output], {name: given[name].astype(kind) for name, kind in self._inputs.items()})
+        run = session.run([self._output], {name: given[name].astype(kind) for name, kind in self._inputs.items()})
         states = np.asarray(run[0], np.float32)
         if self._pooled:
             return states

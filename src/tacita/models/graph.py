@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 FLOAT, INT32 = 1, 6
 _EXTERNAL = 1
@@ -19,8 +20,7 @@ _OPSETS = (("", 17), ("com.microsoft", 1))
 _FUSED = "com.microsoft"
 
 
-@dataclass(frozen=True, slots=True)
-class BertShape:
+class BertShape(msgspec.Struct, frozen=True):
     """The sizes that the graph is drawn from."""
 
     layers: int
@@ -29,8 +29,7 @@ class BertShape:
     epsilon: float = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """A float32 tensor inside a file that lies in the folder which the session is told."""
 
     file: str
@@ -87,11 +86,10 @@ def _layer(g: _Graph, shape: BertShape, layer: int, x: str, out: str) -> str:
     return out
 
 
-@dataclass(slots=True)
-class _Graph:
+class _Graph(msgspec.Struct):
     weights: Mapping[str, Stored]
-    nodes: list[bytes] = field(default_factory=list)
-    used: dict[str, bytes] = field(default_factory=dict)
+    nodes: list[bytes] = msgspec.field(default_factory=list)
+    used: dict[str, bytes] = msgspec.field(default_factory=dict)
 
     def node(self, op: str, ins: Sequence[str], *outs: str, domain: str = _FUSED, **attributes: float) -> None:
         for name in ins:

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tacita.errors import ConfigError
 from tacita.hazmat import sha256_file
 from tacita.models.graph import BertShape, Stored, bert_graph
-from tacita.models.runtime import LocalEmbedder, WordPieces, import_onnxruntime, open_session
+from tacita.models.runtime import Batched, LocalEmbedder, WordPieces, import_onnxruntime, open_session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,8 +32,7 @@ LONGEST: Final = 256
 """Word pieces of one text; the rest is not seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(msgspec.Struct, frozen=True):
     """A file that must be exactly this one."""
 
     file: str
@@ -46,6 +45,8 @@ WEIGHTS: Final = Pin(
 )
 TOKENIZER: Final = Pin("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037")
 
+_CLS: Final = 101
+_SEP: Final = 102
 _SHAPE: Final = BertShape(layers=6, heads=12, hidden=DIMENSIONS)
 
 
@@ -78,32 +79,58 @@ class MiniLM(LocalEmbedder):
         """Where the model's files are."""
         return self._folder
 
-    def _load(self) -> _Bert:
-        # Hashing 90 MB takes as long as importing the libraries and the vocabulary; side by side they cost half.
-        with ThreadPoolExecutor(1) as beside:
-            session = beside.submit(self._open)
-            import_onnxruntime()
-            pieces = WordPieces(read_pinned(self._folder, TOKENIZER), LONGEST)
-            return _Bert(pieces, session.result())
-
-    def _open(self) -> InferenceSession:
-        verify(self._folder, WEIGHTS)
-        # onnxruntime refuses a file that a link leads out of its folder to, and installers and caches use such links.
-        checkpoint = (self._folder / WEIGHTS.file).resolve()
-        return open_session(bert_graph(_SHAPE, tensors(checkpoint)), self._threads, weights=checkpoint.parent)
+    def _load(self) -> Batched:
+        return open_bert(self._folder, self._threads)
 
 
-class _Bert:
-    def __init__(self, pieces: WordPieces, session: InferenceSession) -> None:
-        self.pieces = pieces.ids
-        self._session = session
+def open_bert(folder: Path, threads: int | None) -> Batched:
+    """The model in a folder, verified and started. Raises ConfigError."""
+    # Hashing 90 MB takes as long as importing the libraries and the vocabulary; side by side they cost half.
+    with ThreadPoolExecutor(1) as beside:
+        session = beside.submit(_session, folder, threads, packed=True)
+        import_onnxruntime()
+        pieces = WordPieces(read_pinned(folder, TOKENIZER), LONGEST)
+        return Batched(
+            pieces.ids,
+            pool,
+            session.result(),
+            lane=lambda: _session(folder, 1, packed=False),
+            threads=threads,
+        )
 
-    def pool(self, ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
-        used = np.arange(ids.shape[1]) < lengths[:, None]
-        shares = (used / lengths[:, None]).astype(np.float32)[:, None, :]
-        run = self._session.run(["pooled"], {"ids": ids, "lengths": lengths, "shares": shares})
-        pooled: NDArray[np.float32] = run[0][:, 0]
-        return pooled
+
+def _session(folder: Path, threads: int | None, *, packed: bool) -> InferenceSession:
+    verify(folder, WEIGHTS)
+    # onnxruntime refuses a file that a link leads out of its folder to, and installers and caches use such links.
+    checkpoint = (folder / WEIGHTS.file).resolve()
+    return open_session(bert_graph(_SHAPE, tensors(checkpoint)), threads, weights=checkpoint.parent, packed=packed)
+
+
+def pool(session: InferenceSession, ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The mean of each row's word-piece vectors: (b, DIMENSIONS)."""
+    used = np.arange(ids.shape[1]) < lengths[:, None]
+    shares = (used / lengths[:, None]).astype(np.float32)[:, None, :]
+    run = session.run(["pooled"], {"ids": ids, "lengths": lengths, "shares": shares})
+    pooled: NDArray[np.float32] = run[0][:, 0]
+    return pooled
+
+
+def encode_alone(folder: Path) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
+    """A function from ids of word pieces to what the model says of each between [CLS] and [SEP]: (b, DIMENSIONS).
+
+    Raises ConfigError as `open_bert` does.
+    """
+    session = _session(folder, None, packed=True)
+
+    def encode(pieces: NDArray[np.int32]) -> NDArray[np.float32]:
+        ids = np.stack([np.full_like(pieces, _CLS), pieces, np.full_like(pieces, _SEP)], axis=1)
+        lengths = np.full(len(pieces), 3, np.int32)
+        shares = np.tile(np.array([[[0, 1, 0]]], np.float32), (len(pieces), 1, 1))
+        run = session.run(["pooled"], {"ids": ids, "lengths": lengths, "shares": shares})
+        middle: NDArray[np.float32] = run[0][:, 0]
+        return middle
+
+    return encode
 
 
 def places(models_dir: Path) -> Iterator[Path]:

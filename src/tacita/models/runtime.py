@@ -11,7 +11,9 @@ import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
 MAX_THREADS = 4
 """A query of a dozen word pieces gains nothing from more, and a server has other work."""
 
-BATCH_PIECES = 1024
-"""Word pieces in one run, padding included: enough to fill the matrix kernels, small enough for the caches."""
+BATCH_PIECES = 256
+"""Most word pieces in one run, padding included: more do not stay in a processor's own cache."""
+
+BULK_BATCHES = 8
+"""Of so many batches each is run by a thread of its own: what one message needs is less, and not worth a second session."""
 
 CHARS_PER_PIECE = 32
 """Of a text, no more than this many characters for each piece that the model can take are looked at: about 4 are used."""
@@ -36,13 +41,68 @@ _TEXTS_AT_ONCE = 1024
 
 
 class Encoder(Protocol):
-    """A loaded model."""
+    """A loaded model. Safe for threads."""
 
-    def pieces(self, text: str) -> list[int]:
-        """The word-piece ids of a text, truncated, never empty."""
+    def pooled(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """A vector of each text, of any length: (len(texts), dimensions)."""
 
-    def pool(self, ids: NDArray[np.int32], lengths: NDArray[np.int32]) -> NDArray[np.float32]:
-        """`ids` (b, s) right-padded, of which row i uses `lengths[i]`; gives (b, dimensions), any length of row."""
+
+Run = Callable[["InferenceSession", NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]
+"""`ids` (b, s) right-padded, of which row i uses `lengths[i]`; gives (b, dimensions)."""
+
+
+class Batched:
+    """An encoder that runs texts of like length together.
+
+    A batch alone is shared out among the threads of a session. Of many, each is run by a single thread: nobody waits for
+    anybody within a run, which is worth the more, the more other work the machine has.
+    """
+
+    def __init__(
+        self,
+        pieces: Callable[[str], list[int]],
+        run: Run,
+        session: InferenceSession,
+        *,
+        lane: Callable[[], InferenceSession] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """`pieces` gives a text's ids, never none. Without a `lane`, a session of one thread, batches go one by one."""
+        self._pieces = pieces
+        self._run = run
+        self._session = session
+        self._lane = lane
+        self._lane_session: InferenceSession | None = None
+        self._threads = threads or default_threads()
+
+    def pooled(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """As `Encoder`."""
+        pieces = [self._pieces(text) for text in texts]
+        lengths = np.fromiter(map(len, pieces), np.int32, len(pieces))
+        made = list(batches(lengths))
+
+        def ran(session: InferenceSession, batch: NDArray[np.intp]) -> NDArray[np.float32]:
+            ids = np.zeros((len(batch), lengths[batch].max()), np.int32)
+            for row, i in zip(ids, batch, strict=True):
+                row[: lengths[i]] = pieces[i]
+            return self._run(session, ids, lengths[batch])
+
+        if self._lane is None or self._threads == 1 or len(made) < BULK_BATCHES:
+            found = [ran(self._session, batch) for batch in made]
+        else:
+            # Threads of this call only: none is left for a fork to lose.
+            with ThreadPoolExecutor(min(self._threads, len(made))) as pool:
+                found = list(pool.map(partial(ran, self._lane_ready(self._lane)), made))
+        together = np.concatenate(found)
+        rows = np.empty_like(together)
+        rows[np.concatenate(made)] = together
+        return rows
+
+    def _lane_ready(self, lane: Callable[[], InferenceSession]) -> InferenceSession:
+        if self._lane_session is None:
+            # Two threads may both come here: one of the sessions is dropped, and no harm done.
+            self._lane_session = lane()
+        return self._lane_session
 
 
 class LocalEmbedder(ABC):
@@ -84,23 +144,17 @@ class LocalEmbedder(ABC):
         # A short turn and its only sentence are the same text: each is run once.
         place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         distinct = list(place)
-        rows = np.empty((len(distinct), self._dimensions), np.float32)
+        rows = np.zeros((len(distinct), self._dimensions), np.float32)
         for start in range(0, len(distinct), _TEXTS_AT_ONCE):
             self._embed(encoder, distinct[start : start + _TEXTS_AT_ONCE], rows[start : start + _TEXTS_AT_ONCE])
         return rows if len(distinct) == len(texts) else rows[[place[text] for text in texts]]
 
     def _embed(self, encoder: Encoder, texts: Sequence[str], rows: NDArray[np.float32]) -> None:
-        pieces = [encoder.pieces(text) for text in texts]
-        lengths = np.fromiter(map(len, pieces), np.int32, len(pieces))
-        for batch in batches(lengths):
-            ids = np.zeros((len(batch), lengths[batch].max()), np.int32)
-            for row, i in zip(ids, batch, strict=True):
-                row[: lengths[i]] = pieces[i]
-            pooled = encoder.pool(ids, lengths[batch])
-            if pooled.shape != (len(batch), self._dimensions):
-                raise ModelError(f"{self._name} gave {pooled.shape[-1]} dimensions, not {self._dimensions}")
-            norms = np.linalg.norm(pooled, axis=1, keepdims=True)
-            rows[batch] = np.divide(pooled, norms, out=np.zeros_like(pooled), where=norms > 0)
+        pooled = encoder.pooled(texts)
+        if pooled.shape != rows.shape:
+            raise ModelError(f"{self._name} gave {pooled.shape[-1]} dimensions, not {self._dimensions}")
+        norms = np.linalg.norm(pooled, axis=1, keepdims=True)
+        np.divide(pooled, norms, out=rows, where=norms > 0)
 
     def _ready(self) -> Encoder:
         if (encoder := self._encoder) is None:
@@ -169,12 +223,15 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def open_session(model: bytes, threads: int | None, *, weights: Path | None = None) -> InferenceSession:
+def open_session(
+    model: bytes, threads: int | None, *, weights: Path | None = None, packed: bool = True
+) -> InferenceSession:
     """An onnxruntime session on the CPU, silent and without telemetry.
 
     `weights` is the folder of the files that the model keeps tensors in; without it there may be none. They are mapped,
     not copied: processes share them. As with any mapped library, replacing such a file is safe and overwriting it in
-    place is not.
+    place is not. `packed` keeps a copy of the weights in the order in which they are used, 50 MB for a model of 90: a text
+    alone is then run faster, a batch is not.
 
     Raises:
         ConfigError: onnxruntime refuses the model.
@@ -192,6 +249,7 @@ def open_session(model: bytes, threads: int | None, *, weights: Path | None = No
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.disable_prepacking", "0" if packed else "1")
     # Without a folder onnxruntime would look for such files in the current one.
     folder = os.devnull if weights is None else str(weights)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
@@ -200,6 +258,15 @@ def open_session(model: bytes, threads: int | None, *, weights: Path | None = No
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except (*refusals, state.NoSuchFile, state.RuntimeException) as error:
         raise ConfigError(f"onnxruntime {ort.__version__} cannot run the model: {type(error).__name__}") from None
+
+
+def encodable(text: str) -> str:
+    """The text with replacement characters for unpaired surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 class WordPieces:
@@ -217,11 +284,7 @@ class WordPieces:
 
     def ids(self, text: str) -> list[int]:
         """The ids of one text. Unpaired surrogates count as replacement characters."""
-        text = text[: self._chars]
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-8", "replace").decode()
+        text = encodable(text[: self._chars])
         # One by one: `encode_batch` starts threads of its own, which do not survive a fork and say so on stderr.
         found: list[int] = self._tokenizer.encode(text).ids
         return found

@@ -65,10 +65,10 @@ def test_a_second_fetch_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_damaged_model_is_replaced(tmp_path: Path) -> None:
     target = fetch_minilm(tmp_path)
     (target / WEIGHTS.file).write_bytes(b"half a download")
-    [status] = models_status(tmp_path)
+    status, _ = models_status(tmp_path)
     assert (status.present, status.verified) == (True, False)
     fetch_minilm(tmp_path)
-    [status] = models_status(tmp_path)
+    status, _ = models_status(tmp_path)
     assert (status.path, status.verified, status.bytes) == (target, True, WEIGHTS.bytes + TOKENIZER.bytes)
     assert [p.name for p in tmp_path.iterdir() if p.name != "user-home"] == ["minilm"]
 
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_made_is_the_operators_to_fix(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("not_installed")
 def test_the_status_of_a_model_that_is_not_there(tmp_path: Path) -> None:
-    [status] = models_status(tmp_path)
+    status, _ = models_status(tmp_path)
     assert (status.uri, status.path, status.present, status.verified, status.bytes) == (
         "local:minilm",
         None,

@@ -212,7 +212,7 @@ def test_every_tensor_lies_inside_the_checkpoint(model_folder: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["", "minilm", "local:", "local:other", "onnx:", "openai:text-embedding-3-small"])
 def test_unknown_uris_are_refused(tmp_path: Path, uri: str) -> None:
-    with pytest.raises(ConfigError, match="use local:minilm, onnx:FOLDER or none"):
+    with pytest.raises(ConfigError, match="use local:minilm, local:minilm-static, onnx:FOLDER or none"):
         open_embedder(uri, models_dir=tmp_path)
 
 

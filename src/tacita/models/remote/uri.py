@@ -5,14 +5,15 @@ Nothing else decides where words go: the vendors' own environment variables are 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tacita import addresses
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 
 _OPTIONS: Final = frozenset(
     {
@@ -33,14 +34,13 @@ DEFAULT_URLS: Final[Mapping[str, str]] = {
     "vllm": "http://127.0.0.1:8000/v1",
     "lmstudio": "http://127.0.0.1:1234/v1",
 }
-_PLACE: Final = re.compile("[a-z0-9-]*")
+_PLACE: Final = lazy_pattern("[a-z0-9-]*")
 """A region becomes part of a host name: nothing in it may lead to another one."""
 _LOCAL: Final = frozenset({"ollama", "vllm", "lmstudio", "rerank"})
 """These need no key."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUri:
+class ModelUri(msgspec.Struct, frozen=True):
     """A model's address, parsed and checked. Holds references to credentials, never a credential."""
 
     scheme: str
