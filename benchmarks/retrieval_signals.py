@@ -16,7 +16,7 @@ import importlib.util
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 import dateparser
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from tacita.models import open_embedder
@@ -34,7 +35,8 @@ from tacita.retrieval.profile import HYBRID, ContextBM25F, Profile
 from tacita.retrieval.search import Query, prepare, rank
 from tacita.retrieval.segment import message_text, segments
 
-NO_CONTEXT = ContextBM25F(before=(0, 0), after=(0, 0))
+NO_CONTEXT = ContextBM25F(before=(0, 0), after=(0, 0), asked=1, answered=0)
+NO_QUESTIONS = replace(HYBRID.bm25f, asked=1, answered=HYBRID.bm25f.before[0])
 AS_WRITTEN = "embedded as written"
 WITHOUT = {
     "all signals": HYBRID,
@@ -42,6 +44,8 @@ WITHOUT = {
     "without vectors": replace(HYBRID, dense=0.0),
     "without words": replace(HYBRID, lexical=0.0),
     "without neighbours": replace(HYBRID, bm25f=NO_CONTEXT),
+    "without questions": replace(HYBRID, bm25f=NO_QUESTIONS),
+    "without kinds of answers": replace(HYBRID, answer=0.0),
     "without segments": replace(HYBRID, short_message=1.0, long_message=1.0),
     "without date words": replace(HYBRID, dates=0.0),
     "without time windows": replace(HYBRID, window=0.0),
@@ -60,20 +64,23 @@ BARE = replace(
     window=0.0,
     dates=0.0,
     guidance=0.0,
+    answer=0.0,
     bm25f=NO_CONTEXT,
 )
 ALONE = {
     "words alone": BARE,
-    "+ neighbours": replace(BARE, bm25f=HYBRID.bm25f),
+    "+ neighbours": replace(BARE, bm25f=NO_QUESTIONS),
+    "+ questions": replace(BARE, bm25f=HYBRID.bm25f),
     "message vector alone": replace(BARE, lexical=0.0, dense=1.0, short_message=1.0, long_message=1.0),
     "+ segments": replace(BARE, lexical=0.0, dense=1.0),
     "+ roles": replace(BARE, lexical=0.0, dense=HYBRID.dense, role=HYBRID.role, role_in_order=HYBRID.role_in_order),
     "words and vectors": replace(BARE, bm25f=HYBRID.bm25f, dense=HYBRID.dense),
-    "+ roles (and words)": replace(HYBRID, speaker=0.0, window=0.0, dates=0.0, guidance=0.0),
-    "+ date words": replace(HYBRID, speaker=0.0, window=0.0, guidance=0.0),
-    "+ speakers": replace(HYBRID, window=0.0, guidance=0.0),
-    "+ time windows": replace(HYBRID, guidance=0.0),
-    "+ wishes": HYBRID,
+    "+ roles (and words)": replace(HYBRID, speaker=0.0, window=0.0, dates=0.0, guidance=0.0, answer=0.0),
+    "+ date words": replace(HYBRID, speaker=0.0, window=0.0, guidance=0.0, answer=0.0),
+    "+ speakers": replace(HYBRID, window=0.0, guidance=0.0, answer=0.0),
+    "+ time windows": replace(HYBRID, guidance=0.0, answer=0.0),
+    "+ wishes": replace(HYBRID, answer=0.0),
+    "+ kinds of answers": HYBRID,
 }
 GRID: dict[str, tuple[float, ...]] = {
     "lexical": (0.35, 0.4, 0.45, 0.5, 0.55),
@@ -82,6 +89,9 @@ GRID: dict[str, tuple[float, ...]] = {
     "guidance": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
     "guiding": (1, 2, 3, 4),
     "speaker": (0.0, 0.1, 0.15, 0.2, 0.25, 0.3),
+    "asked": (0.4, 0.5, 0.6, 0.7, 0.8, 1.0),
+    "answered": (0.5, 0.8, 1.0, 1.2, 1.5),
+    "answer": (0.0, 0.05, 0.1, 0.15, 0.2, 0.25),
     "window": (0.0, 0.05, 0.1, 0.2, 0.3),
     "dates": (0.0, 0.4, 0.7, 1.0),
     "lexical_floor": (0.0, 0.2, 0.3, 0.4),
@@ -258,6 +268,8 @@ def merit(found: dict[str, NDArray[np.float64]], name: str, rows: NDArray[np.int
 def profile_with(weight: str, value: float) -> Profile:
     if weight == "lexical":
         return replace(HYBRID, lexical=value, dense=1.0 - value)
+    if weight in ("asked", "answered"):
+        return replace(HYBRID, bm25f=replace(HYBRID.bm25f, **{weight: value}))
     return replace(HYBRID, **{weight: value})
 
 
@@ -340,7 +352,7 @@ def speed(counts: Sequence[int]) -> None:
         )
         most, few = np.arange(count) % 97 != 0, np.arange(count) % 20 == 0
         print(f"\n{count} messages: added in {each:.1f} us each, {index.nbytes() / count:.0f} bytes each")
-        words_only, arrays = replace(query, vector=None), index.arrays()
+        words_only, arrays = query.near(None, query.model), index.arrays()
         works: dict[str, Callable[[], object]] = {
             "rank, all signals": partial(rank, index, query),
             "  99 % allowed": partial(rank, index, query, allowed=most),

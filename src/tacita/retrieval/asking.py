@@ -14,6 +14,7 @@ from enum import Enum
 from itertools import pairwise, product
 from typing import Final
 
+from tacita.patterns import lazy_pattern
 from tacita.retrieval.names import Names
 
 
@@ -34,15 +35,15 @@ _BROAD: Final = frozenset(
     "summary summaries summarize summarise summarizing summarising overview recap "
     "order timeline chronology chronological chronologically sequence".split()
 )
-_SUMMARY = re.compile(r"\b(?:summar(?:y|ies|i[sz]e|i[sz]ing)|overview|recap)\b", re.IGNORECASE)
-_ORDER = re.compile(
+_SUMMARY = lazy_pattern(r"\b(?:summar(?:y|ies|i[sz]e|i[sz]ing)|overview|recap)\b", re.IGNORECASE)
+_ORDER = lazy_pattern(
     r"\b(?:in (?:what|which) order|order (?:in which|of|that|i|we)\b|chronolog\w*|timeline|sequence of|in order[,.?!])",
     re.IGNORECASE,
 )
 _MOST_FRAME_CHARS: Final = 1_000
 """A longer question is embedded as it stands: most of it would be cut off by the model anyway."""
 
-_FRAME = re.compile(
+_FRAME = lazy_pattern(
     r"\b(?:"
     r"(?:can|could|would|will) you(?: please)?|please"
     r"|(?:give|provide|list|tell|show|write|make)(?: (?:me|us))?|walk (?:me|us) through"
@@ -58,10 +59,10 @@ _FRAME = re.compile(
     r")(?:\b|(?=[.?!])|$)",
     re.IGNORECASE,
 )
-_SPACES = re.compile(r"\s+")
-_SPACE_BEFORE_MARK = re.compile(r"\s+(?=[,.?!;:])")
+_SPACES = lazy_pattern(r"\s+")
+_SPACE_BEFORE_MARK = lazy_pattern(r"\s+(?=[,.?!;:])")
 # One mark at the end is kept: a question's vector is not that of the same words without it.
-_MARKS_AT_END = re.compile(r"[,;:\s]*([.?!])[,.?!;:\s]*$")
+_MARKS_AT_END = lazy_pattern(r"[,;:\s]*([.?!])[,.?!;:\s]*$")
 _MARKS: Final = " ,.?!;:"
 
 _Pairs = frozenset[tuple[str, str]]
@@ -83,6 +84,8 @@ _WANTED: Final = (
 )
 _HOW: Final = _pairs("how", "do can could should would might")
 _DO_I: Final = _pairs("do can could should would might", "i we")
+_FIRST: Final = frozenset(first for first, _ in _WANTED | _HOW)
+"""Without one of these no advice is wanted, as in most questions."""
 _PAST: Final = _pairs("did have had has", "you i we") | _pairs(
     "you", "tell remind recall remember list find look give say"
 )
@@ -96,10 +99,11 @@ def asking(text: str, found: Sequence[str]) -> Asking:
             return Asking.SUMMARY
         if _ORDER.search(text):
             return Asking.ORDER
-    wanted = not _WANTED.isdisjoint(pairwise(found)) or (
-        not _HOW.isdisjoint(pairwise(found)) and not _DO_I.isdisjoint(pairwise(found))
-    )
-    return Asking.ADVICE if wanted and _PAST.isdisjoint(pairwise(found)) else Asking.FACT
+    if _FIRST.isdisjoint(found):
+        return Asking.FACT
+    pairs = set(pairwise(found))
+    wanted = not _WANTED.isdisjoint(pairs) or (not _HOW.isdisjoint(pairs) and not _DO_I.isdisjoint(pairs))
+    return Asking.ADVICE if wanted and _PAST.isdisjoint(pairs) else Asking.FACT
 
 
 def topic(text: str, kind: Asking, speakers: frozenset[str], names: Names | None) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.patterns import lazy_pattern
 from tacita.retrieval import dates_abroad as abroad
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,16 +29,14 @@ READ_CHARS: Final = 1_000
 """Characters of a query that are read for dates."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """A span of time, from `start` up to but not including `end`, in microseconds since 1970 UTC."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """The same with moments."""
 
     start: datetime
@@ -47,8 +46,7 @@ class Span:
         return Window(*((each - EPOCH) // timedelta(microseconds=1) for each in (self.start, self.end)))
 
 
-@dataclass(frozen=True, slots=True)
-class DateWords:
+class DateWords(msgspec.Struct, frozen=True):
     """Numbers and month names of a query that may be parts of a date."""
 
     days: tuple[int, ...] = ()
@@ -117,8 +115,7 @@ _WHICH = "last|past|previous|this|current|next|coming"
 _IN = "in|of|on|during|early|mid|late|by|since|before|after|until|till|through|between|from|and|to|around"
 
 
-@dataclass(frozen=True, slots=True)
-class Date:
+class Date(msgspec.Struct, frozen=True):
     """A date with parts missing. Without a year it is the latest such date that has begun."""
 
     year: int | None = None
@@ -254,8 +251,8 @@ def _year(found: re.Match[str], _: datetime | None) -> Date:
 
 
 _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
-    (re.compile(pattern), reader)
-    for pattern, reader in (
+    (lazy_pattern(text), reader)
+    for text, reader in (
         (rf"\b({_YEAR})-(\d\d?)(?:-(\d\d?))?(?![\d-])", _iso),
         (rf"\b(?P<day>\d\d?)(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})\b\.?(?:,? (?P<year>{_YEAR})\b)?", _named),
         (
@@ -278,16 +275,15 @@ _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
         (rf"\b(?:{_IN}|year|the) ({_YEAR})\b", _year),
     )
 )
-_BETWEEN = re.compile(r"\b(between|from) (?:the )?$")
-_JOINED = re.compile(r"^(?: the)?,? (?:and|to|until|till|through|-|–) (?:the )?$|^ ?[-–] ?$")
-_LIMIT = re.compile(r"\b(since|after|before|until|till|by) (?:the )?(?:end of |start of |beginning of )?$")
-_OFFSET = re.compile(
+_BETWEEN = lazy_pattern(r"\b(between|from) (?:the )?$")
+_JOINED = lazy_pattern(r"^(?: the)?,? (?:and|to|until|till|through|-|–) (?:the )?$|^ ?[-–] ?$")
+_LIMIT = lazy_pattern(r"\b(since|after|before|until|till|by) (?:the )?(?:end of |start of |beginning of )?$")
+_OFFSET = lazy_pattern(
     rf"\b(?:the|last|previous|(?P<count>{_COUNT})) (?P<what>{_UNIT}|{'|'.join(_WEEKDAYS)})s? before (?:the )?$"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(msgspec.Struct, frozen=True):
     start: int
     end: int
     what: Date | Span
@@ -419,11 +415,14 @@ def windows(text: str, words: list[str], language: str, reference_time: int | No
         language: the guess of `text.language`.
         reference_time: what "yesterday" counts from, microseconds since 1970 UTC; None reads only what needs none.
     """
+    in_english, elsewhere = not HINTS.isdisjoint(words), not abroad.HINTS.keys().isdisjoint(words)
+    if not in_english and not elsewhere:
+        return ()
     reference = None if reference_time is None else EPOCH + timedelta(microseconds=reference_time)
     spans: list[Span] = []
-    if not HINTS.isdisjoint(words):
+    if in_english:
         spans = english(" ".join(text[:READ_CHARS].lower().split()), reference)
-    if not spans and not abroad.HINTS.keys().isdisjoint(words):
+    if not spans and elsewhere:
         spans = [Span(*each) for each in abroad.read(text, words, language, reference)]
     return tuple(span.window() for span in spans)
 

@@ -7,11 +7,12 @@ It is given the reference time, the time zone and the language, and so reads nei
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
+
+from tacita.patterns import lazy_pattern
 
 _WORDS: Final[Mapping[str, str]] = {
     "es": """enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre ayer anteayer hoy
@@ -66,9 +67,9 @@ LONGEST: Final = 5
 TRIED: Final = 30
 """Phrases of one query that are tried: each costs milliseconds."""
 
-_YEAR_MONTH_DAY = re.compile(r"((?:19|20)\d\d)年(?:(\d{1,2})月(?:(\d{1,2})日)?)?")
-_SPOKEN = re.compile("|".join(sorted((*_WORDS["ja"].split()[:-1], *_WORDS["zh"].split()[:-1]))))
-_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_YEAR_MONTH_DAY = lazy_pattern(r"((?:19|20)\d\d)年(?:(\d{1,2})月(?:(\d{1,2})日)?)?")
+_SPOKEN = lazy_pattern("|".join(sorted((*_WORDS["ja"].split()[:-1], *_WORDS["zh"].split()[:-1]))))
+_YEAR = lazy_pattern(r"\b(?:19|20)\d\d\b")
 
 _SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 

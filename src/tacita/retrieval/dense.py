@@ -7,10 +7,10 @@ are called by their link: row + 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +21,7 @@ Links = NDArray[np.int64]
 Shares = Callable[[Links], Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
+class Groups(msgspec.Struct, frozen=True):
     """Runs of neighbouring segments that belong to one message."""
 
     cuts: Links

@@ -6,15 +6,16 @@ be found, so what may not be found has no say; a floor keeps a weak best from pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tacita.retrieval import fuse, signals
+from tacita.retrieval.answers import Answer
 from tacita.retrieval.asking import Asking
-from tacita.retrieval.index import SearchIndex
+from tacita.retrieval.index import QUANTITY, TIME, SearchIndex
 from tacita.retrieval.outside import Outside, Sought
 from tacita.retrieval.pool import Pool
 from tacita.retrieval.profile import Profile
@@ -28,6 +29,9 @@ QUERY_TERMS: Final = 64
 ROUNDING: Final = 4e-6
 """Room for float32 sums, of which the bound on the first pass does not know: equal vectors may differ by it."""
 
+_FLAGS: Final = {Answer.QUANTITY: QUANTITY, Answer.TIME: TIME}
+"""What marks the messages that hold an answer of a kind."""
+
 _GRID = np.float32(1 << 20)
 _STEP = np.float32(1 / (1 << 20))
 
@@ -35,8 +39,7 @@ Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(msgspec.Struct, frozen=True):
     """What one signal said about one hit."""
 
     name: str
@@ -129,6 +132,7 @@ def gather(
     total += 0.0 if cosines is None else profile.dense
     total += 0.0 if speaker is None else profile.speaker
     total += 0.0 if inside is None else profile.window
+    total += profile.answer * len(query.wanted)
     guidance = None
     # Who asks about somebody else is not the one whose wishes count.
     if query.asking is Asking.ADVICE and not query.speakers:
@@ -143,6 +147,8 @@ def gather(
         parts.append(_flag("speaker", speaker, profile.speaker / total))
     if inside is not None:
         parts.append(_flag("window", inside, profile.window / total))
+    for kind in query.wanted:
+        parts.append(_flag(kind.value, signals.holding(index, _FLAGS[kind], pool), profile.answer / total))
     base = parts[0].values * parts[0].slope
     for part in parts[1:]:
         base += part.values * part.slope
@@ -165,7 +171,7 @@ def _words(index: SearchIndex, query: Query, pool: Pool, profile: Profile, weigh
         return []
     words, ideal = (np.zeros(pool.size, np.float32), 0.0) if found is None else found
     together = words if dates is None else words + np.float32(profile.dates) * dates
-    top = max(float(together.max()), profile.lexical_floor * ideal)
+    top = max(float(np.maximum.reduce(together)), profile.lexical_floor * ideal)
     if top <= 0:
         return []
     parts = [Part("lexical", words, weight, np.float32(weight / top))]
@@ -180,8 +186,7 @@ def _flag(name: str, values: NDArray[np.bool_], weight: float) -> Part:
 
 def _query_stems(index: SearchIndex, query: Query) -> list[str]:
     """Stems in the query's own language, then in the others that the vault holds: a short query tells little."""
-    words = list(query.words)
-    chosen = stems(words, query.language)
+    chosen = stems(query.words, query.language)
     for language in sorted(index.languages - {query.language}):
-        chosen += stems(words, language)
+        chosen += stems(query.words, language)
     return chosen

@@ -37,7 +37,7 @@ def best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """Positions of the `k` best scores, best first; of equal scores the later position first."""
     count = len(scores)
     if count <= FEW:
-        return (count - 1 - (-scores[::-1]).argsort(kind="stable"))[:k]
+        return scores.argsort(kind="stable")[: -k - 1 : -1]
     if k < count:
         floor = np.partition(scores, count - k)[count - k]
         above = (scores > floor).nonzero()[0]

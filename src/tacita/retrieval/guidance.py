@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from itertools import pairwise, product
 from typing import Final
 
+from tacita.patterns import lazy_pattern
+
 SHORT_CHARS: Final = 300
 """A longer text that says "always" is rarely an instruction."""
 
 _STRONG: Final = frozenset({"always", "never", "don't", "not"})
 # At the beginning of a sentence, where English puts what is to be done.
-_IMPERATIVE = re.compile(r"(?:^|[.!?:\n]\s*|\bplease )(?:always|never|do not|don['\u2019]t)\b", re.IGNORECASE)
+_IMPERATIVE = lazy_pattern(r"(?:^|[.!?:\n]\s*|\bplease )(?:always|never|do not|don['\u2019]t)\b", re.IGNORECASE)
 _INSTRUCTION: Final = frozenset(
     {("i", "ask"), ("i", "request"), ("now", "on"), ("going", "forward"), ("remember", "to")}
 )

@@ -8,21 +8,23 @@ elsewhere. Not for concurrent use while something is being added or removed; any
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.retrieval.answers import has_quantity, has_time
 from tacita.retrieval.column import Column
 from tacita.retrieval.dense import Space, under
 from tacita.retrieval.guidance import guides
-from tacita.retrieval.lexical import Neighbours
+from tacita.retrieval.lexical import TABLE, Neighbours, Table
 from tacita.retrieval.names import Names
 from tacita.retrieval.postings import Postings, Run, numbered
 from tacita.retrieval.profile import HYBRID, ContextBM25F
+from tacita.retrieval.questions import parted
 from tacita.retrieval.segment import message_text
-from tacita.retrieval.text import head, language, stems, words
+from tacita.retrieval.text import head, language, stems
 
 USER: Final = 1
 """Flag of a message that the user wrote."""
@@ -32,6 +34,12 @@ LONG: Final = 2
 
 GUIDANCE: Final = 4
 """Flag of a message of the user that tells an assistant how to answer."""
+
+QUANTITY: Final = 8
+"""Flag of a short message with a number in it."""
+
+TIME: Final = 16
+"""Flag of a message that speaks of time."""
 
 LONG_CHARS: Final = 1_200
 
@@ -43,6 +51,10 @@ ALONE: Final = "\x00"
 
 SWEEP: Final = 2_048
 """Removed messages are swept out of the postings when there is one for so many postings."""
+
+
+TABLE_AFTER: Final = 4
+"""From so many searches on without a change in between, a table of the words is worth making."""
 
 
 class DocLike(Protocol):
@@ -70,8 +82,7 @@ class DocLike(Protocol):
     def trusted(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Doc:
+class Doc(msgspec.Struct, frozen=True):
     """One version of one memory item."""
 
     row: int
@@ -120,7 +131,11 @@ class SearchIndex:
         self.living = 0
         self.words = 0
         self._unswept = 0
+        self._by_user: NDArray[np.bool_] | None = None
         self._neighbours: tuple[ContextBM25F, Neighbours] | None = None
+        self._table: Table | None = None
+        self._asked = 0
+        """Searches since something was added or removed."""
 
     def __len__(self) -> int:
         return len(self._alive) - 1
@@ -165,6 +180,13 @@ class SearchIndex:
         return self._alive.rows
 
     @property
+    def by_user(self) -> NDArray[np.bool_]:
+        """Whether the user wrote it; kept until something is added or removed."""
+        if self._by_user is None:
+            self._by_user = (self.flags & USER).view(np.bool_)
+        return self._by_user
+
+    @property
     def unswept(self) -> bool:
         """Whether postings of removed messages are still there and have to be passed over."""
         return self._unswept > 0
@@ -176,10 +198,28 @@ class SearchIndex:
 
     def neighbours(self, setting: ContextBM25F) -> Neighbours:
         """Links and length norms as BM25F reads them; kept until something is added or removed."""
-        if self._neighbours is None or self._neighbours[0] != setting:
+        kept = self._neighbours
+        # Nearly always the very same setting, and to compare all its numbers takes longer than to ask that.
+        if kept is None or (kept[0] is not setting and kept[0] != setting):
             made = Neighbours.of(self.previous, self.following, self.lengths, self.average_length, setting)
-            self._neighbours = setting, made
-        return self._neighbours[1]
+            kept = self._neighbours = setting, made
+            self._table, self._asked = None, 0
+        return kept[1]
+
+    def table(self, around: Neighbours) -> Table | None:
+        """The words of a small vault in which nothing was unswept; None for a large one, and until it is searched again
+        and again as it is: one table costs as much as a few searches.
+
+        Args:
+            around: what `neighbours` gave.
+        """
+        if self._table is None:
+            self._asked += 1
+            terms = len(self.postings.terms)
+            if self._asked < TABLE_AFTER or terms * around.width > TABLE:
+                return None
+            self._table = Table.of(self.postings.everything(), terms, self.living, around)
+        return self._table
 
     def space(self, model: str) -> tuple[int, Space] | None:
         """The vectors of a model and their number in `space_of`; None if there are none."""
@@ -214,11 +254,14 @@ class SearchIndex:
         first = len(self) + 1
         if [doc.row for doc in docs] != list(range(first - 1, first - 1 + len(docs))):
             raise ValueError(f"rows must go on at {first - 1}")
-        self._neighbours = None
-        found = [words(head(message_text(doc.text, doc.name))) for doc in docs]
+        self._neighbours = self._by_user = self._table = None
+        heads = [parted(head(message_text(doc.text, doc.name))) for doc in docs]
+        found = [told + asked if asked else told for told, asked in heads]
         spoken = [language(each) for each in found]
         self.languages.update(spoken)
-        lengths = self.postings.add([stems(*each) for each in zip(found, spoken, strict=True)], first)
+        told = [stems(each, guessed) for (each, _), guessed in zip(heads, spoken, strict=True)]
+        asked = [stems(each, guessed) if each else each for (_, each), guessed in zip(heads, spoken, strict=True)]
+        lengths = self.postings.add(told, first, asked)
         none = np.zeros(len(docs), np.int64)
         self._previous.extend(none)
         self._following.extend(none)
@@ -331,7 +374,7 @@ class SearchIndex:
         links = links[self.alive[links]]
         if not len(links):
             return
-        self._neighbours = None
+        self._neighbours = self._by_user = self._table = None
         self._unlink(links)
         self.words -= int(self.lengths[links].sum())
         self.living -= len(links)
@@ -453,6 +496,7 @@ class SearchIndex:
         """Bytes of RAM: arrays exactly, dictionaries by an estimate."""
         arrays = sum(column.nbytes() for column in self._columns()) + sum(space.nbytes() for space in self.spaces)
         arrays += self._neighbours[1].nbytes() if self._neighbours else 0
+        arrays += self._table.nbytes() if self._table else 0
         return arrays + self.postings.nbytes() + self.names.nbytes() + 200 * len(self._ends)
 
 
@@ -463,6 +507,10 @@ def _flags(doc: DocLike, found: Sequence[str]) -> int:
         flags |= USER
         if doc.trusted and guides(doc.text, found):
             flags |= GUIDANCE
+    if has_quantity(doc.text, found):
+        flags |= QUANTITY
+    if has_time(doc.name, found):
+        flags |= TIME
     return flags
 
 

@@ -2,7 +2,8 @@
 
 A message counts its own words and, less, those of the two messages before and after it in its session, each normalised by
 its own length (BM25F: Robertson, Zaragoza and Taylor, "Simple BM25 extension to multiple weighted fields", CIKM 2004;
-the neighbours are the fields). Neighbours are not stored twice: a posting is spread along the links at query time.
+the neighbours are the fields). Words of a question count less for whoever asks and more for the message that follows, which may
+answer. Neighbours are not stored twice: a posting is spread along the links at query time.
 
 Messages are called by their link: row + 1, so that link 0 can mean "no neighbour".
 """
@@ -16,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tacita.retrieval.postings import Piece, Selection
+from tacita.retrieval.postings import ASKED, Entries, Piece, Selection
 from tacita.retrieval.profile import ContextBM25F
 
 Links = NDArray[np.int64]
@@ -24,6 +25,9 @@ Floats = NDArray[np.float32]
 
 BATCH: Final = 1 << 18
 """Most accumulators (terms x messages) that are worked on at once: 1 MiB."""
+
+TABLE: Final = 1 << 14
+"""Most numbers of a `Table`: 64 KiB, which is a vault of about forty messages."""
 
 
 def idf(frequencies: Sequence[int], messages: int) -> Floats:
@@ -40,8 +44,10 @@ class Neighbours(NamedTuple):
 
     targets: Links
     """Shape (5, n): who counts the words of a message: itself, then those it lends them to; 0 for nobody."""
-    gains: Floats
-    """Shape (5, n): how much one word counts there."""
+    norms: Floats
+    """Shape (2, n): what the message's length makes of a word, for itself and for its neighbours."""
+    worth: Floats
+    """Shape (5, 256): how much the words of one posting count there, by its count."""
     saturation: np.float32
 
     @classmethod
@@ -56,23 +62,29 @@ class Neighbours(NamedTuple):
         """From the links between messages, their lengths and the mean of these."""
         relative = lengths.astype(np.float32) / np.float32(average)
         b, c = np.float32(setting.own_length), np.float32(setting.context_length)
-        # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
-        shares = (setting.before[0], setting.after[0], setting.before[1], setting.after[1])
-        own = _ONE / ((_ONE - b) + b * relative)
-        lent = _ONE / ((_ONE - c) + c * relative)
         return cls(
             np.stack((np.arange(len(lengths)), following, previous, following[following], previous[previous])),
-            np.stack((own, *(lent * np.float32(share) for share in shares))),
+            np.stack((_ONE / ((_ONE - b) + b * relative), _ONE / ((_ONE - c) + c * relative))),
+            _worth(setting),
             np.float32(setting.saturation),
         )
 
     @property
     def width(self) -> int:
         """One more than there are messages."""
-        return len(self.gains[0])
+        return len(self.norms[0])
 
     def nbytes(self) -> int:
-        return self.targets.nbytes + self.gains.nbytes
+        return self.targets.nbytes + self.norms.nbytes + self.worth.nbytes
+
+
+def _worth(setting: ContextBM25F) -> Floats:
+    asked, told = np.divmod(np.arange(256), ASKED)
+    # A message's `before` weights are what those before it lend; so a posting gives them to those that follow it.
+    of_told = (1.0, setting.before[0], setting.after[0], setting.before[1], setting.after[1])
+    of_asked = (setting.asked, setting.answered, *of_told[2:])
+    worth: Floats = (np.outer(of_told, told) + np.outer(of_asked, asked)).astype(np.float32)
+    return worth
 
 
 def score(
@@ -102,10 +114,7 @@ def score(
         factors = weights[first : first + most] * (1 + around.saturation)
         sums = scratch[: len(factors) * width]
         _accumulate(sums, chosen, first, around, usable)
-        # Saturation, k1 + 1 being in `factors` already. In place, for at this size memory is what takes time.
-        grown = sums.reshape(len(factors), width)
-        grown /= grown + around.saturation
-        scores: Floats = np.dot(factors, grown)
+        scores: Floats = np.dot(factors, _saturated(sums, around))
         total = scores if total is None else total + scores
         if first + most < terms:
             sums[:] = 0
@@ -117,7 +126,7 @@ def _accumulate(
 ) -> None:
     """Add the normalised counts of some consecutive slots' postings to zeroed accumulators, one row for each slot."""
     links = np.concatenate([piece[1] for piece in pieces], dtype=np.int64)
-    counts = np.concatenate([piece[2] for piece in pieces], dtype=np.float32)
+    counts = np.concatenate([piece[2] for piece in pieces])
     width = around.width
     # Where the accumulators of each posting's slot begin.
     offsets: Links | None = None
@@ -128,10 +137,53 @@ def _accumulate(
         keep = usable[links]
         links, counts = links[keep], counts[keep]
         offsets = None if offsets is None else offsets[keep]
+    _spread(sums, links, counts, offsets, around)
+
+
+def _spread(sums: Floats, links: Links, counts: NDArray[np.uint8], offsets: Links | None, around: Neighbours) -> None:
+    """Add counts of words in messages to these and their neighbours; `offsets` are added to the links of each posting."""
     # `take`, for indexing with [:, links] needs four times as long.
     targets = around.targets.take(links, axis=1)
     if offsets is not None:
         targets += offsets
-    gains = around.gains.take(links, axis=1)
-    gains *= counts
+    gains = around.worth.take(counts, axis=1)
+    norms = around.norms.take(links, axis=1)
+    gains[0] *= norms[0]
+    gains[1:] *= norms[1]
     np.add.at(sums, targets.ravel(), gains.ravel())
+
+
+def _saturated(sums: Floats, around: Neighbours) -> Floats:
+    """Accumulators after saturation, one row for each term. k1 + 1 is left to the weights."""
+    grown = sums.reshape(-1, around.width)
+    # In place, for at this size memory is what takes time.
+    grown /= grown + around.saturation
+    return grown
+
+
+class Table(NamedTuple):
+    """What `score` makes of the postings, for every term of a small vault and for any query, until the vault changes."""
+
+    weights: Floats
+    """By term: its idf."""
+    factors: Floats
+    """The same times k1 + 1."""
+    grown: Floats
+    """Shape (terms, width)."""
+
+    @classmethod
+    def of(cls, entries: Entries, terms: int, messages: int, around: Neighbours) -> Table:
+        """From all postings of `messages` living messages; there are so many terms."""
+        sums = np.zeros(terms * around.width, np.float32)
+        _spread(sums, entries.links, entries.counts, entries.terms * around.width, around)
+        frequency = np.bincount(entries.terms, minlength=terms).tolist()
+        weights = idf(frequency, messages)
+        return cls(weights, weights * (1 + around.saturation), _saturated(sums, around))
+
+    def score(self, terms: list[int]) -> tuple[Floats, Floats]:
+        """Weights and `score` of some terms, the same to the last bit."""
+        found: Floats = np.dot(self.factors.take(terms), self.grown.take(terms, axis=0))
+        return self.weights.take(terms), found
+
+    def nbytes(self) -> int:
+        return self.grown.nbytes + 2 * self.weights.nbytes

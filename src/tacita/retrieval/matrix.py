@@ -1,9 +1,8 @@
 """Dot products of one query with many vectors, exactly, in as little time as a proof allows.
 
-Kept twice: as float16, which is the truth, and in a form that is read faster: for few vectors the same numbers as
-float32, whose products are as exact, for many int8 with one scale per vector, which is half the memory traffic. Products
-of the latter come with a proven bound on their error; whoever ranks rescores what the bound cannot exclude, so that the
-result is that of an exhaustive search.
+float16 is the truth. Many vectors are kept a second time as int8 with one scale per vector, which is half the memory
+traffic. Products of these come with a proven bound on their error; whoever ranks rescores what the bound cannot exclude, so
+that the result is that of an exhaustive search.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ MANY: Final = 32_768
 THREADS: Final = min(2, os.cpu_count() or 1)
 """Two threads take all the memory bandwidth that one search should."""
 
-WIDE: Final = 16_384
-"""Up to so many vectors, float32 is the fastest to read: it comes out of the processor's cache."""
+DIRECT: Final = 2_048
+"""Up to so many vectors, float16 is read at once: a first pass would save less than it costs."""
 
 SUMS: Final = 4e-6
 """How far float32 sums of one product may differ in another order."""
@@ -40,29 +39,32 @@ CHUNK: Final = 8_192
 
 
 class Matrix:
-    """Vectors of one kind: float16, and a copy that is read first."""
+    """Vectors of one kind: float16, and if there are many, codes that are read first."""
 
-    def __init__(self, vectors: Halves, copy: Wide | Codes) -> None:
+    def __init__(self, vectors: Halves, codes: Codes | None = None) -> None:
         self.vectors = Column(vectors)
-        self.copy = copy
+        if codes is None and len(vectors) > DIRECT:
+            codes = Codes.of(vectors)
+        self.codes = codes
 
     @classmethod
     def empty(cls, dimensions: int) -> Matrix:
-        return cls(np.zeros((0, dimensions), np.float16), Wide(np.zeros((0, dimensions), np.float32)))
+        return cls(np.zeros((0, dimensions), np.float16))
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def extend(self, vectors: Halves) -> None:
-        if isinstance(self.copy, Wide) and len(self) + len(vectors) > WIDE:
-            self.copy = Codes.empty(vectors.shape[1])
-            self.copy.extend(self.vectors.rows)
         self.vectors.extend(vectors)
-        self.copy.extend(vectors)
+        if self.codes is not None:
+            self.codes.extend(vectors)
+        elif len(self) > DIRECT:
+            self.codes = Codes.of(self.vectors.rows)
 
     def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
         self.vectors.writable()[at] = vectors
-        self.copy.replace(at, vectors)
+        if self.codes is not None:
+            self.codes.replace(at, vectors)
 
     def exact(self, query: Halves, at: NDArray[np.int64] | None = None) -> Floats:
         """Dot products with all vectors, or with some: float16 operands, float32 sums, shape `(n,)`."""
@@ -73,47 +75,30 @@ class Matrix:
         return np.concatenate([self.exact(query, at[start : start + CHUNK]) for start in range(0, len(at), CHUNK)])
 
     def approximate(self, query: Halves, out: Floats) -> float:
-        """The same from the copy into `out`. Returns how far each product may be off: 0 if by no more than `SUMS`."""
-        return self.copy.products(query, out)
+        """The same in less time into `out`. Returns how far each product may be off: 0 for not at all."""
+        if self.codes is not None:
+            return self.codes.products(query, out)
+        _dots(query, self.vectors.rows, out)
+        return 0.0
 
     def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
         """Plain arrays of all vectors, or of those at some positions."""
         vectors = self.vectors.rows if at is None else self.vectors.rows[at]
-        return {"vectors": vectors, **(self.copy.arrays(at) if isinstance(self.copy, Codes) else {})}
+        return {"vectors": vectors, **({} if self.codes is None else self.codes.arrays(at))}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
-        vectors = arrays["vectors"]
+        codes = None
         if "codes" in arrays:
-            return cls(vectors, Codes(arrays["codes"], arrays["scales"], *arrays["bounds"].tolist()))
-        return cls(vectors, Wide(vectors.astype(np.float32)))
+            codes = Codes(arrays["codes"], arrays["scales"], *arrays["bounds"].tolist())
+        return cls(arrays["vectors"], codes)
 
     def nbytes(self) -> int:
-        return self.vectors.nbytes() + self.copy.nbytes()
-
-
-class Wide:
-    """A copy as float32: nothing is lost."""
-
-    def __init__(self, rows: Floats) -> None:
-        self._rows = Column(rows)
-
-    def extend(self, vectors: Halves) -> None:
-        self._rows.extend(vectors.astype(np.float32))
-
-    def replace(self, at: NDArray[np.int64], vectors: Halves) -> None:
-        self._rows.writable()[at] = vectors
-
-    def products(self, query: Halves, out: Floats) -> float:
-        np.dot(self._rows.rows, query.astype(np.float32), out=out)
-        return 0.0
-
-    def nbytes(self) -> int:
-        return self._rows.nbytes()
+        return self.vectors.nbytes() + (0 if self.codes is None else self.codes.nbytes())
 
 
 class Codes:
-    """A copy as int8 codes and scales, and how far a code may be off."""
+    """Vectors as int8 codes and scales, and how far a code may be off."""
 
     def __init__(self, codes: NDArray[np.int8], scales: Floats, residual: float = 0.0, longest: float = 0.0) -> None:
         self._codes = Column(codes)
@@ -126,6 +111,12 @@ class Codes:
     @classmethod
     def empty(cls, dimensions: int) -> Codes:
         return cls(np.zeros((0, dimensions), np.int8), np.zeros(0, np.float32))
+
+    @classmethod
+    def of(cls, vectors: Halves) -> Codes:
+        codes = cls.empty(vectors.shape[1])
+        codes.extend(vectors)
+        return codes
 
     def extend(self, vectors: Halves) -> None:
         for start in range(0, len(vectors), CHUNK):
@@ -183,19 +174,19 @@ def _dots(query: NDArray[Any], rows: NDArray[Any], out: Floats | None = None) ->
     """Dot products of one vector with many; each is the same number however the rows are split."""
     products: Floats = np.empty(len(rows), np.float32) if out is None else out
     if len(rows) < MANY or THREADS == 1:
-        _dots_into(products, query, rows, 0, len(rows))
+        _dots_into(products, query, rows)
         return products
     # Not the library's own threads: those are OpenMP's, and a process forked after their first use would hang in the
     # next search. A thread costs 50 us to start.
     half = len(rows) // 2
-    helper = Thread(target=_dots_into, args=(products, query, rows, 0, half))
+    helper = Thread(target=_dots_into, args=(products[:half], query, rows[:half]))
     helper.start()
-    _dots_into(products, query, rows, half, len(rows))
+    _dots_into(products[half:], query, rows[half:])
     helper.join()
     return products
 
 
-def _dots_into(products: Floats, query: NDArray[Any], rows: NDArray[Any], start: int, end: int) -> None:
-    if start < end:
-        found = simsimd.cdist(query[None, :], rows[start:end], "dot", out_dtype="float32", threads=1)
-        products[start:end] = np.asarray(found)[0]
+def _dots_into(products: Floats, query: NDArray[Any], rows: NDArray[Any]) -> None:
+    if len(rows):
+        # Not with its `out`: it then returns a None that it does not own, and after some thousand calls Python ends.
+        products[:] = np.asarray(simsimd.cdist(query[None], rows, "dot", out_dtype="float32", threads=1))[0]

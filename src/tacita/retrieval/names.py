@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from tacita.patterns import lazy_pattern
 from tacita.retrieval.languages import ENGLISH, STOP_WORDS
 from tacita.retrieval.text import words
 
-_WORD = re.compile(r"[^\W_]+(?:['\u2019\u02bc\uff07][^\W\d_]+)?")
+_WORD = lazy_pattern(r"[^\W_]+(?:['\u2019\u02bc\uff07][^\W\d_]+)?")
 
 
 class Names:

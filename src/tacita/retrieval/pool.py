@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 Links = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """The allowed messages by ascending link; a position is a place in this order."""
 
     size: int
@@ -42,6 +40,10 @@ class Pool:
         if positions is None:
             return np.arange(1, self.width) if self.chosen is None else self.chosen
         return positions + 1 if self.chosen is None else self.chosen[positions]
+
+    def rows(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows at some positions."""
+        return positions if self.chosen is None else self.chosen[positions] - 1
 
     def usable(self) -> NDArray[np.bool_] | None:
         """Flags by link; None for all."""

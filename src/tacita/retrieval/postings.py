@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,12 +19,17 @@ MERGE_RATIO: Final = 4
 RECENT: Final = 2_048
 """Postings of single messages that are kept in a dictionary before they become a run."""
 
+MOST: Final = 15
+"""Most occurrences of a term that are counted, outside a message's questions as well as in them."""
+
+ASKED: Final = MOST + 1
+"""What one occurrence in a question adds to a count: both numbers share a byte."""
+
 NO_TERM: Final = np.iinfo(np.int32).max
 """Larger than any term, so that every look-up in a run ends inside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """Postings of some messages, sorted by term, then by message."""
 
     terms: NDArray[np.int32]
@@ -33,7 +38,8 @@ class Run:
     """Where each term's postings begin; then the end, twice."""
     links: NDArray[np.int32]
     counts: NDArray[np.uint8]
-    """How often the term occurs in the message, 255 at most."""
+    """How often the term occurs in the message: outside its questions, plus `ASKED` times how often in them; each
+    `MOST` at most."""
 
     @classmethod
     def of(cls, terms: NDArray[np.int32], links: NDArray[np.int32], counts: NDArray[np.uint8]) -> Run:
@@ -87,6 +93,14 @@ class Selection(NamedTuple):
         return Selection(frequency, pieces)
 
 
+class Entries(NamedTuple):
+    """Postings, one of each array for each."""
+
+    terms: NDArray[np.int64]
+    links: NDArray[np.int64]
+    counts: NDArray[np.uint8]
+
+
 class _Numbers(dict[str, int]):
     """Term -> its number; a term that is looked up by `[]` and not there gets the next one."""
 
@@ -115,28 +129,61 @@ class Postings:
         """Term -> links and counts of messages that were added one by one and are in no run yet."""
         self._recent_size = 0
 
-    def add(self, documents: Sequence[Sequence[str]], first_link: int) -> NDArray[np.uint16]:
-        """Index the stems of consecutive messages; returns how many stems each has, 65,535 at most."""
+    def add(
+        self, told: Sequence[Sequence[str]], first_link: int, asked: Sequence[Sequence[str]] | None = None
+    ) -> NDArray[np.uint16]:
+        """Index the stems of consecutive messages; returns how many stems each has, 65,535 at most.
+
+        Args:
+            told: those outside its questions, for each message.
+            first_link: of the first message.
+            asked: those in its questions, for each message; None if there are none.
+        """
+        asked = asked if asked is not None and any(asked) else None
+        if len(told) == 1:
+            self._add_one(told[0], first_link, () if asked is None else asked[0])
+        else:
+            self._add_many(told, first_link, asked)
+        lengths = np.array([len(stems) for stems in told], np.int64)
+        if asked is not None:
+            lengths += [len(stems) for stems in asked]
+        return np.minimum(lengths, 65_535).astype(np.uint16)
+
+    def _add_one(self, told: Sequence[str], link: int, asked: Sequence[str]) -> None:
+        number = self.number.__getitem__
+        counted = {term: min(count, MOST) for term, count in Counter(map(number, told)).items()}
+        for term, count in Counter(map(number, asked)).items():
+            counted[term] = counted.get(term, 0) + ASKED * min(count, MOST)
+        for term, count in counted.items():
+            links, counts = self._recent.setdefault(term, ([], []))
+            links.append(link)
+            counts.append(count)
+        self._recent_size += len(told) + len(asked)
+        if self._recent_size >= RECENT:
+            self.flush()
+
+    def _add_many(self, told: Sequence[Sequence[str]], first_link: int, asked: Sequence[Sequence[str]] | None) -> None:
+        key, counts = self._counted(told)
+        if asked is not None:
+            key_of_asked, asked_counts = self._counted(asked)
+            every = np.union1d(key, key_of_asked)
+            both = np.zeros(len(every), np.uint8)
+            both[every.searchsorted(key)] = counts
+            both[every.searchsorted(key_of_asked)] += ASKED * asked_counts
+            key, counts = every, both
+        if not len(key):
+            return
+        self.flush()
+        term, message = np.divmod(key, len(told))
+        self._push(Run.of(term.astype(np.int32), (message + first_link).astype(np.int32), counts))
+
+    def _counted(self, documents: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """One key for each term and message, and how often it is there. Keys are in the order of a run."""
         number = self.number.__getitem__
         tokens = [number(stem) for stems in documents for stem in stems]
-        lengths = [len(stems) for stems in documents]
-        if len(documents) == 1:
-            for term, count in Counter(tokens).items():
-                links, counts = self._recent.setdefault(term, ([], []))
-                links.append(first_link)
-                counts.append(min(count, 255))
-            self._recent_size += len(tokens)
-            if self._recent_size >= RECENT:
-                self.flush()
-        elif tokens:
-            self.flush()
-            message = np.repeat(np.arange(len(lengths)), lengths)
-            # One key for term and message: sorted, it is the order of a run.
-            key, counted = np.unique(np.array(tokens, np.int64) * len(lengths) + message, return_counts=True)
-            term_of, message = np.divmod(key, len(lengths))
-            each = np.minimum(counted, 255).astype(np.uint8)
-            self._push(Run.of(term_of.astype(np.int32), (message + first_link).astype(np.int32), each))
-        return np.minimum(np.array(lengths, np.int64), 65_535).astype(np.uint16)
+        message = np.repeat(np.arange(len(documents)), [len(stems) for stems in documents])
+        key, counted = np.unique(np.array(tokens, np.int64) * len(documents) + message, return_counts=True)
+        return key, np.minimum(counted, MOST).astype(np.uint8)
 
     def flush(self) -> None:
         """Make a run of the messages that were added one by one."""
@@ -173,12 +220,29 @@ class Postings:
         self.flush()
         run = _merged(self.runs)
         vocabulary = [self.terms[term] for term in run.terms[:-1].tolist()]
-        return vocabulary, replace(run, terms=numbered(len(vocabulary)))
+        return vocabulary, msgspec.structs.replace(run, terms=numbered(len(vocabulary)))
 
-    def select(self, stems: Iterable[str]) -> Selection:
-        """The postings of the distinct terms among `stems` that the vault knows."""
+    def known(self, stems: Iterable[str]) -> list[int]:
+        """The distinct terms among `stems` that the vault knows, in order."""
         number = self.number
-        terms = list(dict.fromkeys(term for stem in stems if (term := number.get(stem)) is not None))
+        return list(dict.fromkeys([term for stem in stems if (term := number.get(stem)) is not None]))
+
+    def everything(self) -> Entries:
+        """All postings; those of one term in the order in which `select` gives them."""
+        recent = [
+            (term, link, count)
+            for term, (links, counts) in self._recent.items()
+            for link, count in zip(links, counts, strict=True)
+        ]
+        terms, links, counts = np.array(recent, np.int64).reshape(-1, 3).T
+        return Entries(
+            np.concatenate([*(run.term_of_each() for run in self.runs), terms]),
+            np.concatenate([*(run.links for run in self.runs), links]),
+            np.concatenate([*(run.counts for run in self.runs), counts]).astype(np.uint8),
+        )
+
+    def select(self, terms: Sequence[int]) -> Selection:
+        """The postings of some terms, which are distinct."""
         frequency = [0] * len(terms)
         pieces: list[Piece] = []
         wanted = np.array(terms, np.int32)

@@ -3,12 +3,12 @@ docs/adr/0040-retrieval.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class ContextBM25F:
+
+class ContextBM25F(msgspec.Struct, frozen=True):
     """How much a word counts, in the message itself and in its neighbours."""
 
     saturation: float = 1.2
@@ -21,10 +21,13 @@ class ContextBM25F:
     """What the message one and two places before lends."""
     after: tuple[float, float] = (0.3, 0.15)
     """What the message one and two places after lends."""
+    asked: float = 0.6
+    """What a word in a question counts for the message that asks it."""
+    answered: float = 1.2
+    """What the message before lends of its questions' words, in place of the first of `before`: the next one answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True):
     """Weights of the signals. A weight of 0 turns a signal off."""
 
     lexical: float = 0.45
@@ -39,6 +42,8 @@ class Profile:
     """For the standing instructions and preferences that are nearest to a question for advice."""
     guiding: int = 3
     """How many of them: a vault may hold hundreds, and a search for advice must not be filled with them."""
+    answer: float = 0.15
+    """For messages that hold a number, or words of time, when the query wants to know how many, or when."""
     window: float = 0.2
     """For messages of the time that the query names."""
     dates: float = 0.7
@@ -48,7 +53,7 @@ class Profile:
     """The lexical score that counts in full is at least this share of the best possible one."""
     dense_floor: float = 0.4
     """The cosine that counts in full is at least this: when nothing is alike, meaning has little to say."""
-    bm25f: ContextBM25F = field(default_factory=ContextBM25F)
+    bm25f: ContextBM25F = msgspec.field(default_factory=ContextBM25F)
     short_message: float = 0.3
     """Weight of the whole message's cosine, beside its best segment's, up to `limits` of a short message."""
     long_message: float = 0.7

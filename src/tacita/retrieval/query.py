@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita.retrieval.answers import Answer, wanted
 from tacita.retrieval.asking import Asking, asking, topic
 from tacita.retrieval.dates import DateWords, Window, date_words, windows
 from tacita.retrieval.names import Names
@@ -17,8 +17,7 @@ QUERY_WORDS: Final = 512
 """Words of a query that are read; the rest of a longer one is searched by its vector alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """A query, taken apart."""
 
     words: tuple[str, ...]
@@ -30,13 +29,15 @@ class Query:
     dates: DateWords
     windows: tuple[Window, ...]
     asking: Asking
+    wanted: tuple[Answer, ...]
+    """What kinds of answers it wants."""
     topic: str
     """What is to be embedded for it."""
 
     def near(self, vector: NDArray[np.float16] | NDArray[np.float32] | None, model: str) -> Query:
         """The same with a vector: that of its `topic`, shape (d,), unit length; None searches by words only."""
         half = None if vector is None else np.ascontiguousarray(vector, np.float16)
-        return replace(self, vector=half, model=model)
+        return self._replace(vector=half, model=model)
 
 
 def prepare(
@@ -72,5 +73,6 @@ def prepare(
         dates=date_words(found),
         windows=windows(text, found, guessed, reference_time),
         asking=kind,
+        wanted=wanted(found) if question else (),
         topic=topic(text, kind, speakers, names) if question else text,
     )

@@ -6,7 +6,7 @@ vault, which are one person's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ from tacita.retrieval.query import Query, prepare
 __all__ = ["Query", "Ranked", "Signal", "prepare", "rank"]
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """Hits, best first."""
 
     rows: NDArray[np.int64]
@@ -79,7 +78,7 @@ def rank(
     chosen = found[order]
     held = 0 if evidence.cosines is None else evidence.cosines.held
     return Ranked(
-        rows=pool.links(chosen) - 1,
+        rows=pool.rows(chosen),
         scores=scores[order],
         searched=pool.size,
         without_vectors=0 if query.vector is None else pool.size - held,

@@ -5,11 +5,11 @@ The vector of a whole message blurs a detail said in passing; a group of one or 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from tacita.limits import SEGMENTS
+from tacita.patterns import lazy_pattern
 
 GROUP_CHARS: Final = 100
 """Sentences are joined until a group has this many characters."""
@@ -24,7 +24,7 @@ SHORTEST: Final = GROUP_CHARS + TAIL_CHARS
 """A shorter message is one group: what follows a first full group would be too short to stand alone."""
 
 # A class of characters comes first, so that the engine leaps from one candidate to the next.
-_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\n](?:(?<![.!?\u2026])|(?=\s))\s*")
+_SENTENCE_END = lazy_pattern(r"[.!?\u2026\u3002\uff01\uff1f\u0964\n](?:(?<![.!?\u2026])|(?=\s))\s*")
 
 
 def message_text(text: str, name: str | None) -> str:
@@ -46,7 +46,7 @@ def segments(text: str, name: str | None) -> list[str]:
 def _groups(text: str) -> list[str]:
     groups: list[str] = []
     current = ""
-    for sentence in _sentences(text):
+    for sentence in sentences(text):
         for piece in _cut(sentence.strip()):
             current = f"{current} {piece}" if current else piece
             if len(current) >= GROUP_CHARS:
@@ -60,7 +60,8 @@ def _groups(text: str) -> list[str]:
     return groups
 
 
-def _sentences(text: str) -> Iterator[str]:
+def sentences(text: str) -> Iterator[str]:
+    """A text cut behind the marks and line breaks that end sentences; nothing is left out."""
     start = 0
     for end in _SENTENCE_END.finditer(text):
         yield text[start : end.end()]

@@ -14,7 +14,7 @@ from tacita.retrieval import fuse
 from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
 from tacita.retrieval.elsewhere import Elsewhere
-from tacita.retrieval.index import GUIDANCE, LONG, USER, SearchIndex
+from tacita.retrieval.index import GUIDANCE, LONG, SearchIndex
 from tacita.retrieval.lexical import idf, score
 from tacita.retrieval.outside import SMALL, Outside, Sought
 from tacita.retrieval.pool import Pool
@@ -29,16 +29,24 @@ def lexical(
     index: SearchIndex, stems: list[str], pool: Pool, limit: int, profile: Profile
 ) -> tuple[Floats, float] | None:
     """Context BM25F, and the score of a message that is full of every query word; None if no word is known."""
-    selection = index.postings.select(stems)
-    if index.unswept:
-        selection = selection.of(index.alive)
-    if len(selection.frequency) > limit:
-        selection = selection.rarest(limit)
-    if not selection.frequency:
+    terms = index.postings.known(stems)
+    if not terms:
         return None
-    weights = idf(selection.frequency, index.living)
-    scores = score(selection, weights, index.neighbours(profile.bm25f), pool.usable())
-    return pool.take(scores), float(weights.sum()) * (1 + profile.bm25f.saturation)
+    around = index.neighbours(profile.bm25f)
+    # Whoever may find all that there is needs no flags: what was removed has no postings once it is swept.
+    whole = pool.size == index.living and not index.unswept
+    table = index.table(around) if whole and len(terms) <= limit else None
+    if table is not None:
+        weights, scores = table.score(terms)
+    else:
+        selection = index.postings.select(terms)
+        if index.unswept:
+            selection = selection.of(index.alive)
+        if len(selection.frequency) > limit:
+            selection = selection.rarest(limit)
+        weights = idf(selection.frequency, index.living)
+        scores = score(selection, weights, around, None if whole else pool.usable())
+    return pool.take(scores), float(np.add.reduce(weights)) * (1 + profile.bm25f.saturation)
 
 
 def dates(index: SearchIndex, words: DateWords, pool: Pool) -> Floats | None:
@@ -56,8 +64,13 @@ def dates(index: SearchIndex, words: DateWords, pool: Pool) -> Floats | None:
 
 def user(index: SearchIndex, pool: Pool) -> Flags:
     """Whether the user wrote it."""
-    flagged: Flags = (pool.take(index.flags) & USER).view(np.bool_)
-    return flagged
+    return pool.take(index.by_user)
+
+
+def holding(index: SearchIndex, flag: int, pool: Pool) -> Flags:
+    """Whether it has a flag."""
+    held: Flags = (pool.take(index.flags) & flag) != 0
+    return held
 
 
 def speaker(index: SearchIndex, names: frozenset[str], pool: Pool) -> Flags | None:
@@ -134,7 +147,8 @@ class Cosines(NamedTuple):
     def highest(self, least: float) -> float:
         """The largest exact value, or `least` if that is larger."""
         there = self.first if self.has is None else np.where(self.has, self.first, np.float32(-1))
-        top = float(there.max())
+        # Half the cost of `there.max()`, which goes through Python.
+        top = float(np.maximum.reduce(there))
         if self.error == 0.0 or top + self.error <= least:
             return max(top, least)
         # Only a message within twice the error of the first pass's largest can be the largest.

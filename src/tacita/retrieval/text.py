@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import Stemmer
 
+from tacita.patterns import lazy_pattern
 from tacita.retrieval.languages import ENGLISH, FOREIGN_MARKS, STOP_WORDS
 
 HEAD_CHARS: Final = 400
@@ -22,18 +23,18 @@ HEAD_CHARS: Final = 400
 CACHED_WORDS: Final = 50_000
 """Most words whose stems are remembered, per language."""
 
-_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_CODE = lazy_pattern(r"```.*?(?:```|\Z)", re.DOTALL)
+_ASCII_WORD = lazy_pattern(r"[a-z0-9]+(?:'[a-z]+)?")
 # Vowel signs and tone marks are no word characters to `re`, but words of these scripts fall apart without them.
 _MARKS = (
     r"\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0e3a\u0e40-\u0eff\u1000-\u109f\u1780-\u17ff"
 )
-_WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:'[^\W\d_]+)?")
+_WORD = lazy_pattern(rf"(?:[^\W_]|[{_MARKS}])+(?:'[^\W\d_]+)?")
 _APOSTROPHES = str.maketrans("\u2019\u02bc\uff07", "'''")
 # Scripts written without spaces between words: these are indexed by pairs of characters.
 _HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_UNSPACED = re.compile(rf"[{_HAN}\u3041-\u30ff\u31f0-\u31ff\uac00-\ud7af\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
-_ONE_HAN = re.compile(rf"[{_HAN}]")
+_UNSPACED = lazy_pattern(rf"[{_HAN}\u3041-\u30ff\u31f0-\u31ff\uac00-\ud7af\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
+_ONE_HAN = lazy_pattern(rf"[{_HAN}]")
 _STEMMER_BY_SCRIPT: Final = (
     (0x0370, 0x0400, "greek"),
     (0x0400, 0x0530, "russian"),
@@ -97,7 +98,7 @@ def language(found: list[str]) -> str:
     return max(votes, key=lambda each: (votes[each], each == ENGLISH))
 
 
-def stems(found: list[str], language: str) -> list[str]:
+def stems(found: Iterable[str], language: str) -> list[str]:
     """The stems of `words`, stop words left out, in order."""
     return [stem for stem in map(_STEMS[language].__getitem__, found) if stem]
 
