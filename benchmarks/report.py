@@ -27,7 +27,8 @@ PAGES = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 MARK = "<!-- Written by `python -m benchmarks.report` from {source}. Do not edit. -->"
 OURS = "tacita"
 LOWER = frozenset(
-    "search_p50 search_p95 cold_ms rss_mb disk_mb lost_of_kills canary_left delete_p50 erase_ms cpu_s question_ms".split()
+    "search_p50 search_p95 cold_ms rss_mb disk_mb lost_of_kills canary_left delete_p50 erase_ms cpu_s question_ms "
+    "search_ratio search_least add_ratio add_least".split()
 )
 """Measures of which less is better."""
 SPEED = {
@@ -46,8 +47,12 @@ SPEED = {
     "acknowledged": "adds acknowledged before the kills",
     "canary_left": "files that hold deleted words",
     "small_beside_large": "found for a small person beside a large one",
+    "search_ratio": "search in turn",
+    "search_least": "quickest ten searches, median",
+    "add_ratio": "single adds in turn",
+    "add_least": "quickest ten adds, median",
 }
-DRAWN = ("search_p50", "add_per_s", "bulk_per_s", "cold_ms", "rss_mb", "disk_mb")
+DRAWN = ("search_ratio", "search_p50", "add_per_s", "bulk_per_s", "cold_ms", "rss_mb", "disk_mb")
 
 
 @dataclass
@@ -302,7 +307,8 @@ def speed(page: Page, name: str, runs: Sequence[Run]) -> None:
                 if one is not None and one.note:
                     place = notes.setdefault(one.note, len(notes) + 1)
                     mark = f" ({place})"
-                cells.append(number(one.value if one else None) + mark)
+                between = "" if one is None or one.low is None else f" [{number(one.low)} to {number(one.high)}]"
+                cells.append(number(one.value if one else None) + between + mark)
             rows.append(bold(system, cells))
         page.parts.append(table(["", *(f"{SPEED.get(m, m)}, {units[m]}".rstrip(", ") for m in measures)], rows))
     if notes:
@@ -419,7 +425,11 @@ SUITES: Mapping[str, tuple[str, Callable[[Page, str, Sequence[Run]], None]]] = {
 }
 
 
-TITLES = {"yardsticks": "Speed beside yardsticks", "peers": "Speed and cost beside peers"}
+TITLES = {
+    "yardsticks": "Speed beside yardsticks",
+    "peers": "Speed and cost beside peers",
+    "turns": "Peers and Tacita in turn",
+}
 """Of files whose suite has more than one."""
 
 

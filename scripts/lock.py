@@ -77,4 +77,5 @@ if __name__ == "__main__":
     extras = [f"--extra={name}" for name in VECTORS]
     resolve("vectors.txt", *project, *extras, "--group", "vectors")
     resolve("bench.txt", *project, "requirements/bench.in", "--constraint", "requirements/dev.txt")
+    resolve("peers.txt", *project, "requirements/peers.in")
     resolve("model.txt", "-", "--no-deps")

@@ -58,7 +58,9 @@ UNITS = {
     "canary_left": "files",
     "small_beside_large": f"of {SMALL}",
     "search_ratio": "times Tacita's",
+    "search_least": "ms",
     "add_ratio": "times Tacita's",
+    "add_least": "ms",
 }
 """Every measure that there is."""
 

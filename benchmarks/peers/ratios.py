@@ -2,8 +2,9 @@
 
     python -m benchmarks.peers.ratios [--only NAME,...] [--people 10] [--items 10000] [--rounds 40] [--json FILE] [--cores 1]
 
-All are open at once, each in a process of its own over the same data. In each round each of them, in random order, does a block
-of ten searches, or of ten single durable adds. A ratio is of two blocks of the same round; told is the median over the rounds.
+All are open at once, each in a process of its own over the same data. In each round each of them, in random order, does
+a block of ten searches, or of ten single durable adds. A ratio is of two blocks of the same round; told are the median over
+the rounds with its quartiles, and the milliseconds of the quickest block.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ def taken_in_turn(turns: list[Turn], kind: str, rounds: int) -> list[Record]:
         name = turn.run.system.name
         ratios = [one / ours for one, ours in zip(taken[name][1:], taken[OURS][1:], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
-        median, least = statistics.median(taken[name][1:]), min(taken[name][1:])
-        note = f"quartiles {low:.2f} to {high:.2f}; {median:.3f} ms, least {least:.3f} ms"
-        found.append(turn.run.record(f"{kind}_ratio", middle, rounds, note))
+        ratio = turn.run.record(f"{kind}_ratio", middle, rounds)
+        if name != OURS:
+            ratio |= {"low": round(low, 4), "high": round(high, 4)}
+        found += [ratio, turn.run.record(f"{kind}_least", min(taken[name][1:]), rounds)]
     return found
 
 
