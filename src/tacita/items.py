@@ -132,7 +132,8 @@ class Derivation(Value, frozen=True, kw_only=True):
     superseded_by: str | None = None
 
 
-class Item(Value, frozen=True, kw_only=True):
+# Not kw_only: every search makes ten, and so many keyword arguments cost ten times as much as the item.
+class Item(Value, frozen=True):
     """One memory as it stands now."""
 
     id: str

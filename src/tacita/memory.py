@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from tacita.config import Parts, Settings, build, open_telemetry
 from tacita.errors import AccessDenied, ConfigError, InvalidInput
 from tacita.flows import (
     archive,
+    bring,
     checkpoints,
     forget,
     inspect,
@@ -622,7 +622,7 @@ class Memory:
         self._engine.audit.flush()
         store = self._parts.store
         if update:
-            return BackupReport(**asdict(store.update_copy(Path(path))))
+            return BackupReport(**structs.asdict(store.update_copy(Path(path))))
         store.backup(Path(path))
         return BackupReport(unchanged=0, written=sum(1 for _ in store.vaults()), dropped=0)
 
@@ -959,7 +959,7 @@ class Memory:
         from tacita.importers import read  # loaded only by those who import files
 
         entries = read(Path(records)) if isinstance(records, str | os.PathLike) else records
-        report, subjects = inspect.import_records(self._engine, self._principal, entries, ids, progress, extract=infer)
+        report, subjects = bring.import_records(self._engine, self._principal, entries, ids, progress, extract=infer)
         if not infer:
             return report
         if self._worker is not None:

@@ -7,7 +7,6 @@ render. It never touches the engine, and nothing here knows a wire.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, final
 
@@ -15,14 +14,14 @@ import msgspec
 
 from tacita import errors
 from tacita.access.principal import Permission
+from tacita.discreet import Discreet
 from tacita.errors import InvalidInput, TacitaError
 from tacita.memory import Memory
 from tacita.tracebacks import without_values
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Discreet, frozen=True):
     """What may leave through a surface: JSON types only. Made by `execute` and `stream` alone."""
 
     operation: str
@@ -142,8 +141,7 @@ class ListRequest(Request, frozen=True, kw_only=True):
     order: Literal["newest", "oldest"] = "newest"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One thing that can be done, and how."""
 
     name: str
@@ -246,8 +244,7 @@ def _plain(result: Any) -> Any:
     return plain
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorMapping:
+class ErrorMapping(msgspec.Struct, frozen=True):
     """How a kind of error appears outside."""
 
     exit_code: int

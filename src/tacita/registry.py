@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from tacita.errors import ConfigError
@@ -129,6 +128,9 @@ def lookup(role: Role, scheme: str, allowed: tuple[str, ...] = ()) -> Callable[.
         module, _, name = built_in[scheme].partition(":")
         factory: Callable[..., Any] = getattr(import_module(module), name)
         return factory
+    # Only here: it loads the mail parser, which takes as long as opening a vault.
+    from importlib.metadata import entry_points
+
     for point in entry_points(group=f"tacita.{role}"):
         if point.name == scheme:
             if scheme not in allowed:

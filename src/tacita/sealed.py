@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import final
 
+import msgspec
+
+from tacita.discreet import Discreet
+
 VAULT_ID_BYTES = 32
 ITEM_TAG_BYTES = 16
 DIGEST_BYTES = 32
@@ -17,8 +21,7 @@ UNKNOWN_EPOCH = bytes(EPOCH_BYTES)
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class SealedEvent:
+class SealedEvent(Discreet, frozen=True):
     """One sealed event on its way into a store. Only `vault.format.seal_event` makes these."""
 
     item_tag: bytes
@@ -33,8 +36,7 @@ class SealedEvent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PurgedEvent:
+class PurgedEvent(msgspec.Struct, frozen=True):
     """The place of an event whose ciphertext was purged, when a log is put in the place of another."""
 
     item_tag: bytes
@@ -42,8 +44,7 @@ class PurgedEvent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class SealedRow:
+class SealedRow(Discreet, frozen=True):
     """One row as a store returned it. Untrusted until it has been opened and its chain verified."""
 
     seq: int
@@ -64,8 +65,7 @@ def moved(row: SealedRow) -> SealedEvent | PurgedEvent:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class SealedPart:
+class SealedPart(Discreet, frozen=True):
     """One sealed part of a snapshot, in order from 0."""
 
     part: int
@@ -85,14 +85,15 @@ class VaultHead:
     seq: int
     epoch: bytes
     """16 bytes: a keyed name of the vault key under which the log is sealed. Another key, another epoch."""
+    # A dataclass for this: a `msgspec.Struct` compares all of its fields.
     digest: bytes | None = field(default=None, compare=False)
     """Of the last event, from a store that may go back in time while it is in use, such as one with standbys: the number
-    alone does not tell a history from another one that has come as far since."""
+    alone does not tell a history from another one that has come as far since. Not every store
+    tells it: heads are equal without."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class DropCounts:
+class DropCounts(msgspec.Struct, frozen=True):
     """What a store removed when a vault was dropped."""
 
     events: int
@@ -100,8 +101,7 @@ class DropCounts:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class CopyCounts:
+class CopyCounts(msgspec.Struct, frozen=True):
     """What was done to bring a copy to what a store holds, in vaults."""
 
     unchanged: int
@@ -110,8 +110,7 @@ class CopyCounts:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(msgspec.Struct, frozen=True):
     """The last known sequence number and chain value of a vault, kept apart from the data."""
 
     seq: int
@@ -119,8 +118,7 @@ class Anchor:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RingEntry:
+class RingEntry(Discreet, frozen=True):
     """What the key ring holds for one vault. `wrapped` opens only with the key provider named `provider`."""
 
     vault_id: bytes

@@ -14,8 +14,9 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from tacita.errors import TacitaError
+from tacita.patterns import lazy_pattern
 
-_QUOTED = re.compile(r"(Invalid enum value) .*?( - at `[^`]*`(?: in `[^`]*`)?)?\Z", re.DOTALL)
+_QUOTED = lazy_pattern(r"(Invalid enum value) .*?( - at `[^`]*`(?: in `[^`]*`)?)?\Z", re.DOTALL)
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import importlib
 import logging
 import pickle
+import pkgutil
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 from rich.traceback import Traceback
@@ -145,6 +149,26 @@ def test_pretty_printer_shows_no_content(spoken: Memory) -> None:
 
     for value in results(spoken):
         assert CANARY not in pretty_repr(value), type(value).__name__
+
+
+def test_what_hides_its_fields_hides_them_from_pretty_printers_too() -> None:
+    for module in pkgutil.walk_packages(tacita.__path__, "tacita."):
+        if not module.name.startswith(("tacita.testing", "tacita.vectors", "tacita.models.remote", "tacita.demo")):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module.name)
+
+    def below(kind: type) -> set[type]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    hidden = [
+        kind
+        for kind in below(msgspec.Struct) - {msgspec.Struct}
+        if kind.__module__.startswith("tacita") and kind.__repr__ is not msgspec.Struct.__repr__
+    ]
+    assert len(hidden) > 20
+    for kind in hidden:
+        # msgspec's own one gives every field.
+        assert kind.__rich_repr__ is not msgspec.Struct.__rich_repr__, kind
 
 
 def test_pretty_traceback_of_a_host_shows_no_content(spoken: Memory) -> None:

@@ -5,12 +5,12 @@ And an answer that is lost after the change took effect is neither reported as a
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.kv.faults import (
     Crashed,
@@ -225,7 +225,7 @@ def test_a_row_is_never_gone_without_the_event_that_says_so(
     holes = [row.seq for row in seen if row.sealed is None]
     assert not holes or seen[-1].seq == 40
     assert [row.seq for row in seen] == list(range(1, len(seen) + 1))
-    assert dataclasses.replace(seen[0]) == next(reading.read(A))
+    assert msgspec.structs.replace(seen[0]) == next(reading.read(A))
 
 
 def test_a_snapshot_folded_before_a_purge_comes_too_late(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.kv.faults import Crashed, Faults, FaultyDynamo, FaultyRedis, lost_dynamo_answer, lost_redis_answer
 from tests.kv.servers import MotoServer, RedisServer, named, secret
 

@@ -162,14 +162,27 @@ def _add_much(memory: Memory) -> None:
 @contextlib.contextmanager
 def _full(store: Any) -> Iterator[None]:
     """SQLite's own limit on pages: what it does then is what it does on a full disk."""
-    pages = 200
-    with store._db.connection("limit") as db:
-        db.execute(f"PRAGMA max_page_count = {pages}")
+    database, pages = store._db, 200
+    connect, made = database._connect, list(database._idle)
+
+    def connected(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        made.append(connect(*args, **kwargs))
+        return limited(made[-1], pages)
+
+    def limited(db: sqlite3.Connection, most: int) -> sqlite3.Connection:
+        db.execute(f"PRAGMA max_page_count = {most}")
+        return db
+
+    # It holds for a connection: for each that is there, and for those that come.
+    database._connect = connected
     try:
+        for db in list(made):
+            limited(db, pages)
         yield
     finally:
-        with store._db.connection("limit") as db:
-            db.execute("PRAGMA max_page_count = 1073741823")
+        del database._connect
+        for db in database._idle:
+            limited(db, 1073741823)
 
 
 def test_a_locked_store_says_that_trying_again_helps(home: Path) -> None:

@@ -108,7 +108,7 @@ def test_unknown_schemes_name_the_known_ones() -> None:
 
 def test_a_plug_in_loads_only_if_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("mine", "tacita.stores.memory:MemoryLogStore", "tacita.stores")
-    monkeypatch.setattr(registry, "entry_points", lambda *, group: [point] if group == "tacita.stores" else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [point] if group == "tacita.stores" else [])
     with pytest.raises(ConfigError, match=r"plugins\.allow"):
         registry.lookup("stores", "mine")
     assert registry.lookup("stores", "mine", ("mine",)) is MemoryLogStore

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tacita import AsyncMemory, ConfigError, Conflict, InvalidInput, Memory, NotFound, limits
+from tacita.flows import recall
+from tacita.items import Subject
 from tacita.testing.embedder import HashEmbedder
 
 
@@ -288,3 +290,47 @@ def test_an_update_of_one_part_keeps_the_labels_of_the_other(tmp_path: Path) -> 
         assert memory.update(item, user_id="ana", metadata={"call": "+49 30 1234567"}).labels == ("email", "phone")
         assert memory.update(item, "nothing here", user_id="ana").labels == ("phone",)
         assert memory.update(item, "nothing", user_id="ana", metadata={}).labels == ()
+
+
+# ---------------------------------------------------------------------- what is kept of items between two searches
+
+
+def test_what_a_caller_does_to_an_item_changes_no_later_answer(memory: Memory) -> None:
+    memory.add("a walk by the lake", user_id="ana", metadata={"where": {"lake": 1}})
+    first = memory.search("lake", user_id="ana")[0].item
+    first.metadata["where"]["lake"] = 2
+    first.metadata["more"] = True
+    assert memory.search("lake", user_id="ana")[0].item.metadata == {"where": {"lake": 1}}
+
+
+def test_items_that_were_found_before_are_shown_as_they_are_now(memory: Memory) -> None:
+    added = memory.add(["a walk by the lake", "a swim in the lake"], user_id="ana").ids
+    before = {hit.id: hit.item for hit in memory.search("lake", user_id="ana")}
+    memory.update(added[0], "a run by the lake", user_id="ana")
+    memory.add("a boat on the lake", user_id="ana")
+    after = {hit.id: hit.item for hit in memory.search("lake", user_id="ana")}
+    assert (after[added[0]].version, after[added[0]].text) == (2, "a run by the lake")
+    assert after[added[1]] == before[added[1]]
+    assert len(after) == 3
+    past = {hit.id: hit.item for hit in memory.search("lake", user_id="ana", as_of=before[added[0]].created_at)}
+    assert past[added[0]].text == "a walk by the lake"
+    assert past[added[0]].valid_to == after[added[0]].updated_at
+
+
+def test_nothing_of_a_deleted_item_is_kept(memory: Memory) -> None:
+    added = memory.add(["a walk by the lake", "a swim in the lake"], user_id="ana").ids
+    assert len(memory.search("lake", user_id="ana")) == 2
+    vault = memory._engine.vaults.find("default", Subject(kind="user", id="ana"))
+    assert vault is not None
+    assert len(vault.state.made) == 2
+    memory.delete(added[0], user_id="ana")
+    assert not vault.state.made
+
+
+def test_only_so_many_items_are_kept(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "KEPT", 3)
+    memory.add([f"walk number {number}" for number in range(8)], user_id="ana")
+    assert sorted(item.text[-1] for item in memory.get_all(user_id="ana").items) == list("01234567")
+    vault = memory._engine.vaults.find("default", Subject(kind="user", id="ana"))
+    assert vault is not None
+    assert len(vault.state.made) <= 3

@@ -738,7 +738,7 @@ def test_the_command_takes_it_back(home: Path, place: tuple[str, str]) -> None:
 
 
 def test_an_entry_that_went_another_way_is_replaced() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from tacita.sealed import Anchor
     from tacita.stores.following import follow_ring

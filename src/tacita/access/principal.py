@@ -5,11 +5,14 @@ A principal is bound when a `Memory` is made and can only be narrowed. Pure: no 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import msgspec
+
 from tacita import limits
+from tacita.discreet import Discreet
 from tacita.errors import AccessDenied, InvalidInput
 from tacita.items import ID_FIELDS, Scope, Subject, SubjectKind
 
@@ -27,10 +30,11 @@ class Permission(StrEnum):
 
 ALL_PERMISSIONS = frozenset(Permission)
 _KINDS = {field: kind for kind, field in ID_FIELDS}
+_PLAIN = frozenset({str, type(None)})
+"""Types of ids as they mostly come, all of which can be hashed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Discreet, frozen=True):
     """Who is asking. `subjects` None means any subject of the tenant; `ids` are added to every request."""
 
     tenant: str
@@ -73,7 +77,7 @@ class Principal:
             granted = frozenset(_permission(name) for name in permissions)
             if not granted <= self.permissions:
                 raise AccessDenied("a bound view cannot have permissions that its parent lacks")
-        return replace(
+        return msgspec.structs.replace(
             self,
             subjects=allowed,
             permissions=granted,
@@ -92,6 +96,12 @@ class Principal:
 
         Raises InvalidInput for a malformed id or when nobody is named, AccessDenied outside what the principal may see.
         """
+        # Every verb asks, and mostly the same: both are values, so that the answer stays true. A refusal is not kept.
+        if _PLAIN.issuperset(map(type, ids.values())):
+            return _scope(self, tuple(ids.items()))
+        return self._scope(ids)
+
+    def _scope(self, ids: Mapping[str, str | None]) -> Scope:
         merged = self._merged(ids)
         if not merged:
             raise InvalidInput("say whose memory it is: user_id, agent_id, app_id or run_id")
@@ -130,6 +140,11 @@ class Principal:
     def _check_subject(self, subject: tuple[SubjectKind, str]) -> None:
         if self.subjects is not None and subject not in self.subjects:
             raise AccessDenied(f"this view may not touch that {subject[0]}'s memory")
+
+
+@functools.lru_cache(maxsize=1_024)
+def _scope(principal: Principal, ids: tuple[tuple[str, str | None], ...]) -> Scope:
+    return principal._scope(dict(ids))
 
 
 def clean_id(field: str, value: object) -> str:

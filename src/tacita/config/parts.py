@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ from tacita.telemetry import OpenTelemetry, PostHog, Telemetry, facts
 from tacita.vault.moved import Fence
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """What a memory is built from. `close` lets go of what `build` opened, not of what the caller gave."""
 
     settings: Settings
@@ -50,7 +48,7 @@ class Parts:
     pictures: PictureSource | None = None
     anchors: AnchorPlace | None = None
     exposure: Exposure = SEALED
-    owned: tuple[Callable[[], None], ...] = field(default=())
+    owned: tuple[Callable[[], None], ...] = ()
 
     def close(self) -> None:
         for close in self.owned:

@@ -16,10 +16,11 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from tacita import _home, registry
 from tacita.credentials import Credential
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 from tacita.privacy.detect import scan
 
 _URI_FIELDS = ("store", "ring", "keys", "embedder", "model", "reranker", "vectors")
-_LITERAL_SECRET = re.compile(
+_LITERAL_SECRET = lazy_pattern(
     r"//[^/@\s]*:[^/@\s]+@|^(?:[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$"
     r"|[?&](?:key|secret|token|credentials|password)=(?!(?:env|file|keyring):|default\b)"
 )
@@ -52,7 +53,7 @@ def read_config(config: Mapping[str, Any] | str | os.PathLike[str], known: Seque
     return described, source
 
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = lazy_pattern(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def expanded(value: Any, where: str) -> Any:

@@ -6,7 +6,6 @@ the default. No other environment variable is ever read, so that no vendor's var
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,7 +60,7 @@ class GuardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """As the guard takes it."""
         base = PROFILES[self.profile]
         types = {**base.types, **self.types, **self.tenants.get(tenant, {})}
-        return dataclasses.replace(base, types=types, channels=self.channels)
+        return msgspec.structs.replace(base, types=types, channels=self.channels)
 
 
 class Disclosure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from tacita.config import Settings
 from tacita.memory import Memory
+from tacita.patterns import lazy_pattern
 
 QUESTIONS = (
     ("ana", "which medicines must she avoid?", "penicillin"),
@@ -29,7 +29,7 @@ QUESTIONS = (
     ("ben", "is his heart all right?", "blood pressure"),
 )
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-_WORD = re.compile(r"[A-Za-z]{7,}")
+_WORD = lazy_pattern(r"[A-Za-z]{7,}")
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tacita.access.audit import AuditLog
 from tacita.errors import ConfigError
@@ -19,8 +20,7 @@ RECORD: Final = "exposed-vectors"
 """Setting of the ring: to which engine vectors were given, of how many dimensions, made by which model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What is remembered of vectors that were given away."""
 
     place: str
@@ -42,8 +42,7 @@ class Record:
         ring.put_setting_once(RECORD, f"{self.dimensions}\n{self.model}\n{self.place}".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(msgspec.Struct, frozen=True):
     """What the settings say about vectors outside."""
 
     exposed: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -39,8 +38,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 _MISSING = msgspec.UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """One field and one test. `negative` tests hold for rows without the field, too (`ne`, `nin`, `exists: false`)."""
 
     field: str
@@ -48,8 +46,7 @@ class Term:
     negative: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """`all` (AND), `any` (OR) or `none` (NOT) of its parts."""
 
     kind: str

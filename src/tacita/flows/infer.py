@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,8 +56,7 @@ _KNOWN: Final = 12
 """Known facts that a prompt shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
+class _Work(msgspec.Struct, frozen=True):
     """One prompt's worth of messages."""
 
     sources: dict[str, Source]
@@ -107,7 +106,7 @@ def process(
         if work is None:
             break
         tried.update(work.ids)
-        asking = replace(principal, purpose=work.purpose)
+        asking = msgspec.structs.replace(principal, purpose=work.purpose)
         try:
             seen, unseen = _see(engine, asking, vault, scope, work)
             made, lost = _draw(engine, asking, vault, work)

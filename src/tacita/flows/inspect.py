@@ -1,4 +1,4 @@
-"""Looking after a home: verify what is stored, count it, export a subject, bring messages in, renew vectors."""
+"""Looking after a home: verify what is stored, count it, export a subject, renew vectors."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import heapq
 import logging
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from tacita import limits
-from tacita.access.principal import Permission, Principal
-from tacita.errors import Blocked, CallerError, CryptoError, InvalidInput, KeyUnavailable, Tampered
-from tacita.flows import parse, remember
-from tacita.flows.engine import Engine, Vault, moment, subject_of, whole
+from tacita.access.principal import Principal
+from tacita.errors import CryptoError, KeyUnavailable, Tampered
+from tacita.flows import remember
+from tacita.flows.engine import Engine, Vault, moment, subject_of
 from tacita.flows.ids import format_id
 from tacita.flows.recall import in_scope, items_at, select
 from tacita.flows.rollback import drop_erased
 from tacita.hazmat import equal
-from tacita.importers.base import BadLine, ImportRecord
-from tacita.items import ImportReport, Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
-from tacita.privacy.policy import guard
+from tacita.items import Scope, Stats, Subject, SweepReport, VaultProblem, VerifyReport
 from tacita.sealed import Anchor, RingEntry
 from tacita.vault import rekey, snapshot
 from tacita.vault.events import Event, Isolated, ItemAdded, ItemUpdated, decode
@@ -36,7 +32,6 @@ log = logging.getLogger("tacita.verify")
 
 Progress = Callable[[int, int | None], None]
 AUDIT_KIND = "audit"
-IMPORT_BATCH = 256
 EXPORT_BATCH = 256
 
 
@@ -407,91 +402,6 @@ def _told(event: Event | None) -> dict[str, Any]:
         "text": event.item.text,
         "metadata": event.item.metadata,
     }
-
-
-def import_records(
-    engine: Engine,
-    principal: Principal,
-    records: Iterable[ImportRecord | BadLine],
-    ids: Mapping[str, str | None],
-    progress: Progress = no_progress,
-    *,
-    extract: bool = False,
-) -> tuple[ImportReport, list[Scope]]:
-    """Add a stream of records in batches, each durable before the next is read. `ids` go before the file's own.
-
-    Returns what was done, and the subjects to whom it was done.
-    """
-    added = unchanged = quarantined = done = 0
-    subjects: dict[Scope, None] = {}
-    bad: list[tuple[int, str]] = []
-    given = {field: value for field, value in ids.items() if value is not None}
-
-    def scope_of(record: ImportRecord | BadLine) -> tuple[tuple[str, str], ...] | None:
-        return None if isinstance(record, BadLine) else tuple(sorted({**record.ids, **given}.items()))
-
-    for key, group in groupby(records, key=scope_of):
-        for batch in _batches(group):
-            done += len(batch)
-            if key is None:
-                bad += [(entry.line, entry.reason) for entry in batch if isinstance(entry, BadLine)]
-                continue
-            kept = []
-            for record in batch:
-                assert isinstance(record, ImportRecord)
-                try:
-                    message = parse.parse_messages([record.message])
-                    # A text that is refused costs its own line only.
-                    guard(engine.policy, record.message.text, channel=remember.IMPORT, find=engine.find_personal)
-                    kept += message
-                except (InvalidInput, Blocked) as error:
-                    bad.append((record.line, str(error)))
-            first_line = batch[0].line
-            try:
-                scope = engine.authorize(principal, Permission.WRITE, "import", dict(key))
-            except InvalidInput as error:
-                bad.append((first_line, f"{error} ({len(batch)} messages)"))
-                continue
-            if kept:
-                result = _add_kept(engine, principal, scope, kept, first_line, bad, extract=extract)
-                subjects[whole(scope)] = None
-                added += sum(one in ("added", "quarantined") for one in result)
-                quarantined += result.count("quarantined")
-                unchanged += sum(one == "unchanged" for one in result)
-            progress(done, None)
-    report = ImportReport(added=added, unchanged=unchanged, quarantined=quarantined, bad_lines=tuple(bad))
-    return report, list(subjects)
-
-
-def _add_kept(
-    engine: Engine,
-    principal: Principal,
-    scope: Scope,
-    kept: list[Any],
-    line: int,
-    bad: list[tuple[int, str]],
-    *,
-    extract: bool,
-) -> list[str]:
-    try:
-        result = remember.add(engine, principal, scope, kept, channel=remember.IMPORT, extract=extract)
-    except CallerError as error:
-        bad.append((line, f"{error} ({len(kept)} messages not added)"))
-        return []
-    return [one.event for one in result]
-
-
-def _batches(group: Iterable[ImportRecord | BadLine]) -> Iterator[list[ImportRecord | BadLine]]:
-    batch: list[ImportRecord | BadLine] = []
-    size = 0
-    for record in group:
-        batch.append(record)
-        size += len(record.message.text) if isinstance(record, ImportRecord) else 0
-        if len(batch) == IMPORT_BATCH or size > limits.BATCH_BYTES // 8:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def reindex(engine: Engine, principal: Principal, progress: Progress = no_progress) -> int:

@@ -6,9 +6,10 @@ Works on ports and keys alone. Nothing here copies, and nothing knows which stor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
+
+import msgspec
 
 from tacita.errors import Conflict, KeyUnavailable, StoreError, Tampered
 from tacita.ports.keys import KeyRing
@@ -25,16 +26,14 @@ REKEYED: Final = "rekeyed"
 """Setting of the ring: the last vault that a deep rotation has done; of one tenant's, with its name behind an @."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """A memory as it is kept: its log and its keys."""
 
     log: LogStore
     ring: KeyRing
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(msgspec.Struct, frozen=True):
     """What a memory consists of, in numbers."""
 
     vaults: int
@@ -58,8 +57,7 @@ class Contents:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Destroyed:
+class Destroyed(msgspec.Struct, frozen=True):
     """What was taken from an old copy."""
 
     keys: int

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,8 +37,7 @@ _CHARS: Final = 24_000
 log = logging.getLogger("tacita.extraction")
 
 
-@dataclass(frozen=True, slots=True)
-class Portrait:
+class Portrait(msgspec.Struct, frozen=True):
     """One kind of text about many items."""
 
     kind: Kind

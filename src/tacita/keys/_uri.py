@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tacita import addresses
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 
 _COMMON: Final = frozenset({"timeout", "attempts", "ca"})
 _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
@@ -24,8 +26,8 @@ _OPTIONS: Final[Mapping[str, frozenset[str]]] = {
 }
 _REFERENCES: Final = ("key", "secret", "token", "grant")
 _GOOGLE: Final = "https://cloudkms.googleapis.com"
-_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
-_ARN: Final = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):\d{12}:(?:key|alias)/[\w/-]+")
+_REGION: Final = lazy_pattern(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+_ARN: Final = lazy_pattern(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):\d{12}:(?:key|alias)/[\w/-]+")
 _NAMES: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
     "awskms": (
         re.compile(rf"alias/[\w/-]+|[0-9a-f]{{8}}-[0-9a-f-]{{27}}|mrk-[0-9a-f]{{32}}|{_ARN.pattern}"),
@@ -43,8 +45,7 @@ _NAMES: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KeyUri:
+class KeyUri(msgspec.Struct, frozen=True):
     """The address of a root key, parsed and checked. Holds references to credentials, never a credential."""
 
     scheme: str

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from typing import Any, Final
 
 from tacita.keys._remote import RemoteProvider
 from tacita.patience import Transient
+from tacita.patterns import lazy_pattern
 from tacita.ports.keys import KeyContext
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9._:/=@-]{1,128}")
+_PLAIN: Final = lazy_pattern(r"[A-Za-z0-9._:/=@-]{1,128}")
 _BUSY: Final = frozenset(
     {
         "ThrottlingException", "Throttling", "TooManyRequestsException", "LimitExceededException", "RequestLimitExceeded",

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Callable
 from threading import local
 from typing import Any, Final
@@ -23,11 +22,12 @@ from tacita.errors import ConfigError, WrongKey
 from tacita.hazmat import KEY_BYTES, SecretKey, committed_open, committed_seal, sha256
 from tacita.keys._remote import Refusal, RemoteProvider, Secret
 from tacita.patience import Transient
+from tacita.patterns import lazy_pattern
 from tacita.ports.keys import KeyContext
 
 _FORMAT: Final = b"\x01"
 _SEAL: Final = b"tacita/v1/azure"
-_VERSION: Final = re.compile(r"[0-9a-f]{32}")
+_VERSION: Final = lazy_pattern(r"[0-9a-f]{32}")
 _AUTHORITY: Final = "https://login.microsoftonline.com"
 _REFUSED: Final = frozenset({400, 401, 403, 404})
 _OPERATIONS: Final = {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+import msgspec
+
 from tacita import limits
 from tacita.items import Trust
+from tacita.patterns import lazy_pattern
 from tacita.pipeline.prompt import INSTRUCTIONS, one_line
 from tacita.pipeline.reply import number
 from tacita.retrieval.text import analyse
@@ -21,15 +22,14 @@ Relation = Literal["new", "duplicate", "refines", "supersedes", "contradicts"]
 _RELATIONS: Final = frozenset({"duplicate", "refines", "supersedes", "contradicts"})
 _KINDS: Final = frozenset({"fact", "preference", "event", "relation", "plan", "procedure"})
 _CATEGORIES: Final = 5
-_WORD: Final = re.compile(r"\w+")
+_WORD: Final = lazy_pattern(r"\w+")
 _SUPPORT: Final = 0.5
 """More than this share of a fact's stems must stand in the messages, or in the known fact that it changes."""
 _ECHO: Final = 8
 """So many words in a row out of the instructions are no coincidence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """A message that facts may cite."""
 
     id: bytes
@@ -40,8 +40,7 @@ class Source:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """A fact that the vault holds already."""
 
     id: bytes
@@ -50,8 +49,7 @@ class Known:
     trust: Trust
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """A fact that its source supports."""
 
     text: str

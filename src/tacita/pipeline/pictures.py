@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from tacita.discreet import Discreet
 from tacita.limits import PICTURE_BYTES
 
 MOST: Final = 8
@@ -25,8 +25,7 @@ _BEGINNINGS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Discreet, frozen=True):
     """A picture as a message names it: the bytes, or where they are."""
 
     url: str | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from tacita import limits
 from tacita.pipeline.facts import Known, supported, words_of
@@ -28,8 +29,7 @@ the conversation, at most 40. Keep tokens such as <EMAIL_123456> as they are.\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One sentence, and the facts that it rests on."""
 
     text: str

@@ -5,10 +5,12 @@ No word of a message ever reaches the instructions, so none can become one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+
+from tacita.patterns import lazy_pattern
 
 INSTRUCTIONS: Final = """\
 You keep the long-term memory of an assistant. From the MESSAGES below you extract facts worth remembering, and you say
@@ -40,11 +42,10 @@ For each fact give
 Answer with one JSON object and nothing else: {"facts": [...]}. No facts: {"facts": []}.\
 """
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_CONTROL: Final = lazy_pattern(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLine:
+class SourceLine(msgspec.Struct, frozen=True):
     """One message as the model sees it."""
 
     label: str
@@ -54,8 +55,7 @@ class SourceLine:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class KnownLine:
+class KnownLine(msgspec.Struct, frozen=True):
     """One fact that the vault holds."""
 
     label: str
@@ -63,8 +63,7 @@ class KnownLine:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Guidance:
+class Guidance(msgspec.Struct, frozen=True):
     """What the operator adds to the instructions. Never a caller's parameter, never a message."""
 
     instructions: str = ""

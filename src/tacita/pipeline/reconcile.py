@@ -5,27 +5,27 @@ Trust decides what may happen at all: an untrusted fact changes nothing that is 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
+import msgspec
+
 from tacita.items import Trust
+from tacita.patterns import lazy_pattern
 from tacita.pipeline.facts import Fact, Known, Relation, normal
 from tacita.retrieval.text import analyse
 
 _NEAR: Final = 0.9
 """Share of stems that two statements of one thing have in common."""
-_NUMBER: Final = re.compile(r"\d+")
+_NUMBER: Final = lazy_pattern(r"\d+")
 _NEGATIONS: Final = frozenset(
     "no not never none nor without don't doesn't didn't isn't aren't wasn't weren't can't won't stopped quit former"
     " nicht kein keine nie non jamais pas ne sin nunca jamas nao mai niet geen".split()
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What to do with one fact."""
 
     fact: Fact
@@ -77,8 +77,7 @@ def derived_trust(parents: Sequence[Trust]) -> Trust:
     return min(parents, default=Trust.UNTRUSTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """What decides whether two texts say the same."""
 
     words: str

@@ -7,22 +7,23 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from tacita import limits
+import msgspec
 
-_THINKING: Final = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+from tacita import limits
+from tacita.patterns import lazy_pattern
+
+_THINKING: Final = lazy_pattern(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _LIST_KEYS: Final = ("facts", "memories", "memory", "items", "results")
 _DEPTH: Final = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What could be read."""
 
     facts: tuple[dict[str, Any], ...] = ()
-    problems: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = msgspec.field(default_factory=Counter)
     """`no_json`, `truncated`, `wrong_shape`, `not_an_object`, `too_many`: how often each."""
 
     @property

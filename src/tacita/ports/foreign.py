@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from tacita.discreet import Discreet
 from tacita.errors import TacitaError
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Discreet, frozen=True):
     """What foreign code threw, as a value."""
 
     error: BaseException

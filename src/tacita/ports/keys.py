@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tacita.errors import StoreError
 from tacita.hazmat import SecretKey
 from tacita.sealed import VAULT_ID_BYTES, Anchor, RingEntry
 
 
-@dataclass(frozen=True, slots=True)
-class KeyContext:
+class KeyContext(msgspec.Struct, frozen=True):
     """What a wrapped key is for. Authenticated by the provider: a key wrapped for one vault opens for no other."""
 
     tenant: str

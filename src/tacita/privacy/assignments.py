@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from tacita.patterns import lazy_pattern
 from tacita.privacy.entropy import entropy, is_placeholder
 
 ASSIGNMENT: Final = (
@@ -23,7 +24,7 @@ SPOKEN: Final = (
 )
 """A person saying it. Group 1 is the value."""
 
-_CAMEL: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_CAMEL: Final = lazy_pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _PASSWORD: Final = frozenset({"password", "passwd", "passphrase", "pwd", "pass", "pw"})
 _SECRET: Final = _PASSWORD | {
     "token",
@@ -60,9 +61,9 @@ _VENDORS: Final = frozenset(
 _SHORT: Final = 18
 
 _TAILS: Final = frozenset({"value", "string", "key", "live", "prod", "test", "dev"})
-_RANDOM_CHARS: Final = re.compile(r"[A-Za-z0-9_~.=+/@|:!-]+")
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_.$\-]+=?|(?:[A-Za-z_]+\.)+\w+")
-_NUMBERED: Final = re.compile(r"\d")
+_RANDOM_CHARS: Final = lazy_pattern(r"[A-Za-z0-9_~.=+/@|:!-]+")
+_IDENTIFIER: Final = lazy_pattern(r"[A-Za-z_.$\-]+=?|(?:[A-Za-z_]+\.)+\w+")
+_NUMBERED: Final = lazy_pattern(r"\d")
 
 
 def name_strength(name: str) -> int:

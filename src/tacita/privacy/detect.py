@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tacita.patterns import lazy_pattern
 from tacita.ports.detectors import Detector, checked_detect
 from tacita.privacy.findings import Finding, without_overlaps
 from tacita.privacy.matching import Text
@@ -13,7 +13,7 @@ from tacita.privacy.personal import personal
 from tacita.privacy.secrets import secrets
 
 # Whatever the detectors find has a digit, one of these signs or one of these words; most of what people say has not.
-_SIGNS: Final = re.compile(r"[0-9@_=]")
+_SIGNS: Final = lazy_pattern(r"[0-9@_=]")
 
 
 def _worth_a_look(text: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from tacita.disclosed import Disclosed, Picture
 from tacita.errors import AccessDenied, Blocked
@@ -16,8 +17,7 @@ from tacita.privacy.pseudonyms import Pseudonyms, defused
 PiiAction = Literal["pseudonymise", "mask", "keep", "block"]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What the operator allows towards models."""
 
     pii: PiiAction = "pseudonymise"
@@ -35,8 +35,7 @@ class Terms:
 DEFAULT_TERMS: Final = Terms()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """Who wants to tell a model what about whom."""
 
     provider: str

@@ -7,8 +7,10 @@ import re
 from collections import Counter
 from typing import Final
 
-_RUN: Final = re.compile(r"(.)\1{5}|(?:xx|XX|\*\*|\.\.){2}|#{4}|abcdefghij", re.IGNORECASE)
-_TEMPLATE: Final = re.compile(r"[$%]\w*[{(]|(?:^|:)\$\w+(?:$|:)|\{\{|^%.*%$|^<.*>$|^\{.*\}$|^\[.*\]$|^`")
+from tacita.patterns import lazy_pattern
+
+_RUN: Final = lazy_pattern(r"(.)\1{5}|(?:xx|XX|\*\*|\.\.){2}|#{4}|abcdefghij", re.IGNORECASE)
+_TEMPLATE: Final = lazy_pattern(r"[$%]\w*[{(]|(?:^|:)\$\w+(?:$|:)|\{\{|^%.*%$|^<.*>$|^\{.*\}$|^\[.*\]$|^`")
 _SHORT: Final = 256
 _WORDS: Final = (
     "example",

@@ -8,14 +8,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from tacita.patterns import lazy_pattern
 from tacita.privacy.entropy import is_placeholder
 from tacita.privacy.findings import Finding
 
-_KIND: Final = re.compile(
+_KIND: Final = lazy_pattern(
     r"^[ \t]*[\"']?kind[\"']?[ \t]*:[ \t]*[\"']?secret[\"']?[ \t]*$", re.IGNORECASE | re.MULTILINE
 )
-_DATA: Final = re.compile(r"[ \t]*(?:string)?data:[ \t]*", re.IGNORECASE)
-_ENTRY: Final = re.compile(
+_DATA: Final = lazy_pattern(r"[ \t]*(?:string)?data:[ \t]*", re.IGNORECASE)
+_ENTRY: Final = lazy_pattern(
     r"[ \t]+[\w.\-]+:[ \t]*[\"']?([A-Za-z0-9+/]{10,}={0,3})[\"']?[ \t]*|[ \t]+([A-Za-z0-9+/]{20,}={0,3})"
 )
 """`key: value`, or a line of a block that follows `key: |`."""

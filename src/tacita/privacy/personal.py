@@ -6,11 +6,11 @@ Names, health and other free text have no form; they are a plug-in's business.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from tacita.patterns import lazy_pattern
 from tacita.privacy import checksums
 from tacita.privacy.checksums import digits
 from tacita.privacy.findings import Finding
@@ -18,7 +18,7 @@ from tacita.privacy.matching import Text, compile_pattern
 
 _TWO_GROUPS: Final = frozenset({(3, 4), (4, 4), (3, 6), (4, 6), (5, 5), (5, 6)})
 """Lengths of the parts of telephone numbers that are written in two."""
-_DIGITS: Final = re.compile(r"\d+")
+_DIGITS: Final = lazy_pattern(r"\d+")
 MOST: Final = 500
 LOOKS: Final = 1_000
 """So many of one kind in one text are told apart."""
@@ -156,7 +156,7 @@ PATTERNS: Final = (
 )  # fmt: skip
 
 
-_NAMED: Final = re.compile(r"\(\?i:?\)?\\b|steuer")
+_NAMED: Final = lazy_pattern(r"\(\?i:?\)?\\b|steuer")
 _NAMES: Final = (
     r"(?i)nhs|steuer|bsn|burgerservicenummer|pesel|nif|contribuinte|sin|social insurance|passport|mrn|medical record"
     r"|patient|born|birth|d\.?o\.?b"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
+
+import msgspec
 
 from tacita.errors import Blocked, ConfigError
 from tacita.privacy.detect import scan
@@ -18,15 +19,14 @@ StandIn = Callable[[str, str], str]
 """From type and value to what is put in its place. Nothing leads back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """Actions by class, and by type where they differ."""
 
     name: str
     for_secrets: Action
     for_pii: Action
-    types: Mapping[str, Action] = field(default_factory=lambda: MappingProxyType({}))
-    channels: Mapping[str, Mapping[str, Action]] = field(default_factory=lambda: MappingProxyType({}))
+    types: Mapping[str, Action] = msgspec.field(default_factory=lambda: MappingProxyType({}))
+    channels: Mapping[str, Mapping[str, Action]] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     """By channel (user, assistant, tool, import, ...): actions by type where they differ there."""
     marks_instructions: bool = True
     """Whether text of untrusted channels that wants to instruct its reader goes to quarantine."""
@@ -40,8 +40,7 @@ class Policy:
         return self.for_secrets if finding.kind == "secret" else self.for_pii
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
+class Guarded(msgspec.Struct, frozen=True):
     """A text as a policy lets it pass."""
 
     text: str

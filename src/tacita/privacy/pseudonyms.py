@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from tacita.patterns import lazy_pattern
+
 # A text that already holds something of the form must not be taken for a stand-in of ours.
-_LOOKS_LIKE_ONE: Final = re.compile(r"<(?=[A-Z][A-Z_]*_\d+>)")
-_TOKEN: Final = re.compile(r"<?\b([A-Z][A-Z_]*_\d{6})\b>?")
+_LOOKS_LIKE_ONE: Final = lazy_pattern(r"<(?=[A-Z][A-Z_]*_\d+>)")
+_TOKEN: Final = lazy_pattern(r"<?\b([A-Z][A-Z_]*_\d{6})\b>?")
 _NUMBERS: Final = 1_000_000
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from tacita.discreet import Discreet
+from tacita.patterns import lazy_pattern
 from tacita.privacy.detect import scan
 
 TermKind = Literal["email", "identifier", "name"]
-_EMAIL: Final = re.compile(r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)+")
+_EMAIL: Final = lazy_pattern(r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)+")
 _SEPARATORS: Final = r"[\s\-./_()\u2010-\u2015'\"]*"
 _EDGE: Final = "\"'\u201c\u201d\u2018\u2019\u00ab\u00bb`()[]{}<>,.;:!?"
-_WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-_IDENTIFIER: Final = re.compile(r"\+?(?:\b[A-Z]{1,6}[-/ .]?)?\d[\dA-Za-z]*(?:[-/ .]?\d[\dA-Za-z]*)*|[@#]\w[\w.-]*")
+_WORD: Final = lazy_pattern(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+_IDENTIFIER: Final = lazy_pattern(r"\+?(?:\b[A-Z]{1,6}[-/ .]?)?\d[\dA-Za-z]*(?:[-/ .]?\d[\dA-Za-z]*)*|[@#]\w[\w.-]*")
 _LEAST: Final = 4
 """Fewest letters and digits of an identifier: shorter ones stand for too much."""
 _PLAIN: Final = frozenset(
@@ -28,8 +29,7 @@ _PLAIN: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Discreet, frozen=True):
     """One thing to look for."""
 
     kind: TermKind

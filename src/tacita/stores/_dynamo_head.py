@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from tacita.errors import HeadMoved, InvalidInput, Tampered
+from tacita.patterns import lazy_pattern
 from tacita.sealed import EPOCH_BYTES, UNKNOWN_EPOCH, VaultHead
 from tacita.stores._dynamo import Item
 from tacita.stores._dynamo_layout import HEAD, ID_BYTES, blob, key, number, shelf
@@ -16,11 +17,10 @@ PURGE: Final = b"P"
 LIFE: Final = b"L"
 SNAPSHOT: Final = b"S"
 """Kinds of debts."""
-_NAME: Final = re.compile(r"#[a-z]+")
+_NAME: Final = lazy_pattern(r"#[a-z]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What the head of a vault says. `debts` are things that are gone already, and still to be deleted."""
 
     vault_id: bytes

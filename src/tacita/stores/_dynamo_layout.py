@@ -17,8 +17,9 @@ there: what an interrupted writer leaves is noise until it is swept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from tacita.errors import Tampered
 from tacita.sealed import DIGEST_BYTES, ITEM_TAG_BYTES, PurgedEvent, SealedEvent, SealedRow
@@ -82,8 +83,7 @@ def blob(item: Item, name: str) -> bytes:
 Event = SealedEvent | PurgedEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(msgspec.Struct, frozen=True):
     """Consecutive events of one item; `pieces` is how many others hold the ciphertext of the only one, if any do."""
 
     last: int
@@ -140,8 +140,7 @@ def piece_items(vault_id: bytes, pack: Pack, by: bytes) -> Iterator[Item]:
         yield {**key(vault_id, piece_place(CHUNK, by, pack.last, chunk)), "body": {"B": piece}}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPack:
+class StoredPack(msgspec.Struct, frozen=True):
     """A pack as it was read: untrusted."""
 
     segment: bytes

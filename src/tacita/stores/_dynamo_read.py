@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
 
 from tacita.errors import HeadMoved, Tampered
 from tacita.sealed import SealedRow
@@ -36,8 +37,7 @@ _NEAR: Final = 50
 """Rows that are this near to each other are read in one go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holes:
+class Holes(msgspec.Struct, frozen=True):
     """What purges that are not finished remove: as good as gone. By sequence number, the head after the purge."""
 
     by_seq: dict[int, int]
@@ -45,7 +45,7 @@ class Holes:
     def of(self, row: SealedRow) -> tuple[SealedRow, int]:
         """The row as it will be, and the head after its purge or 0."""
         hole = self.by_seq.get(row.seq, 0)
-        return (replace(row, sealed=None), hole) if hole else (row, 0)
+        return (msgspec.structs.replace(row, sealed=None), hole) if hole else (row, 0)
 
 
 class Reader:
@@ -133,7 +133,7 @@ class Reader:
         for _ in range(_LOOKS):
             sealed = self._pieces(head.vault_id, pack)
             if sealed is not None:
-                return replace(row, sealed=sealed), 0
+                return msgspec.structs.replace(row, sealed=sealed), 0
             now = self._same_life(head)
             purged, hole = self.holes(now).of(row)
             if hole:
@@ -141,7 +141,7 @@ class Reader:
             item = self._table.get("read", key(head.vault_id, pack_place(pack.segment, pack.last)))
             pack = read_pack(item) if item is not None else pack
             if not pack.pieces:
-                return replace(row, sealed=None), pack.hole
+                return msgspec.structs.replace(row, sealed=None), pack.hole
         raise Tampered(f"vault {head.vault_id.hex()[:12]} seq {row.seq}: a piece of this event is missing")
 
     def _pieces(self, vault_id: bytes, pack: StoredPack) -> bytes | None:
@@ -170,7 +170,7 @@ class Reader:
             run = set(wanted[at:near])
             last = wanted[near - 1]
             for pack in self.packs(head, wanted[at] - 1, page=min(1 + last - wanted[at], 1000)):
-                picked = replace(pack, rows=tuple(row for row in pack.rows if row.seq in run))
+                picked = msgspec.structs.replace(pack, rows=tuple(row for row in pack.rows if row.seq in run))
                 found += [row for row, _ in self._opened(head, picked, holes)]
                 if pack.last >= last:
                     break

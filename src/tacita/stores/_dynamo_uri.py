@@ -6,24 +6,24 @@ environment variables and files are not read, but for credentials, and those onl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tacita import addresses
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 
 _OPTIONS: Final = frozenset(
     {"region", "key", "secret", "token", "credentials", "create", "kms", "timeout", "pool", "attempts"}
 )
-_PREFIX: Final = re.compile(r"[A-Za-z0-9_.-]{2,200}")
-_REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+_PREFIX: Final = lazy_pattern(r"[A-Za-z0-9_.-]{2,200}")
+_REGION: Final = lazy_pattern(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class DynamoUri:
+class DynamoUri(msgspec.Struct, frozen=True):
     """An address, parsed and checked. Holds references to credentials, never a credential."""
 
     prefix: str

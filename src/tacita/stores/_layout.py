@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tacita.durable import sync, sync_folder
 from tacita.errors import StoreError
@@ -25,8 +26,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """What a file of one kind looks like inside."""
 
     kind: str

@@ -9,14 +9,13 @@ all the bytes that stay on the page. The rule is part of SQLite's file format (s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 _HEADER = 12
 """Bytes of a record's header in our tables, give or take a few; the aim below has room for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Overflow:
+class Overflow(msgspec.Struct, frozen=True):
     """Arithmetic on rows of a table, for pages with `usable` bytes (the page size less what a build reserves)."""
 
     usable: int

@@ -5,16 +5,16 @@ Nothing else decides where the rows go: libpq's variables (`PGHOST`, `PGOPTIONS`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+import msgspec
 from psycopg import pq
 
 from tacita.addresses import is_loopback, number, options_of
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 
 _OPTIONS: Final = frozenset(
     {
@@ -22,7 +22,7 @@ _OPTIONS: Final = frozenset(
         *("insecure", "overprivileged"),
     }
 )
-_SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_SCHEMA: Final = lazy_pattern(r"[a-z_][a-z0-9_]{0,62}")
 _NO_FILE: Final = "/dev/null/none"
 """A path that can never exist: libpq takes an empty one for `~/.pgpass`."""
 _CONNECT_SECONDS: Final = 10
@@ -30,8 +30,7 @@ _NOT_EMPTY: Final = {"min_protocol_version": "3.0", "max_protocol_version": "3.0
 """Built-in defaults that libpq does not tell, of parameters that it does not take empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a database is and as whom to enter it, checked. Holds no secret."""
 
     parameters: Mapping[str, str]

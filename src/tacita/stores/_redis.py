@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,12 +15,13 @@ from threading import BoundedSemaphore
 from typing import Any, Final
 
 from tacita.errors import StoreError
+from tacita.patterns import lazy_pattern
 from tacita.stores import _address
 from tacita.stores._redis_uri import RedisUri
 
 _ATTEMPTS: Final = 4
 _SCAN: Final = 1000
-_WORD: Final = re.compile(r"[A-Z][A-Z0-9]{1,19}")
+_WORD: Final = lazy_pattern(r"[A-Z][A-Z0-9]{1,19}")
 _CONNECT_SECONDS: Final = 5.0
 _TEMPORARY: Final = frozenset({"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY", "READONLY", "NOREPLICAS"})
 """First words of refusals that pass: nothing was done, and later it will be."""

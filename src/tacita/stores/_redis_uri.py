@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tacita import addresses
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 
 _OPTIONS: Final = frozenset(
     {*("user", "password", "prefix", "timeout", "pool", "durability", "ca", "cert", "certkey", "rewrite")}
@@ -21,14 +23,13 @@ _SCHEMES: Final = {
     "rediss+cluster": (True, True),
     "redis+unix": (False, False),
 }
-_PREFIX: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+_PREFIX: Final = lazy_pattern(r"[a-z0-9][a-z0-9._-]{0,63}")
+_HOST: Final = lazy_pattern(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 _PORT: Final = 6379
 ACCEPTED_LOSS: Final = "accepted-loss"
 
 
-@dataclass(frozen=True, slots=True)
-class RedisUri:
+class RedisUri(msgspec.Struct, frozen=True):
     """An address, parsed and checked. Holds references to credentials, never a credential."""
 
     tls: bool

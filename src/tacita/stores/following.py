@@ -7,7 +7,8 @@ a store in which every vault is whole, as of before or as of now. What was purge
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
-from dataclasses import replace
+
+from msgspec import structs
 
 from tacita.ports.keys import KeyRing
 from tacita.ports.log import LogStore
@@ -96,7 +97,7 @@ def _copy_entry(copy: KeyRing, entry: RingEntry) -> bool:
     kept = copy.get(entry.vault_id)
     if kept == entry:
         return False
-    if kept is not None and kept.anchor.seq < entry.anchor.seq and replace(kept, anchor=entry.anchor) == entry:
+    if kept is not None and kept.anchor.seq < entry.anchor.seq and structs.replace(kept, anchor=entry.anchor) == entry:
         copy.advance(entry.vault_id, entry.anchor)
         return True
     # Another key, a key wrapped anew, or a copy that went on by itself: this one takes its place as a whole.

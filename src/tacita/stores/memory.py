@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from threading import Lock
+
+import msgspec
 
 from tacita.errors import HeadMoved, InvalidInput, StoreError
 from tacita.ports.log import LogStore
 from tacita.sealed import DropCounts, PurgedEvent, SealedEvent, SealedPart, SealedRow, VaultHead
 
 
-@dataclass(slots=True, eq=False)
-class _Vault:
+class _Vault(msgspec.Struct, eq=False):
     format: int
     epoch: bytes
-    rows: list[SealedRow] = field(default_factory=list)
+    rows: list[SealedRow] = msgspec.field(default_factory=list)
     purged_seq: int = 0
     snapshot: tuple[int, tuple[SealedPart, ...]] | None = None
 
@@ -65,7 +65,7 @@ class MemoryLogStore(LogStore):
             if vault.format != format:
                 raise InvalidInput(f"the vault's log has format {vault.format}, not {format}")
             for seq in purge:
-                vault.rows[seq - 1] = replace(vault.rows[seq - 1], sealed=None)
+                vault.rows[seq - 1] = msgspec.structs.replace(vault.rows[seq - 1], sealed=None)
             vault.rows += rows
             if purge:
                 vault.drop_snapshot()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from threading import RLock
+
+from msgspec import structs
 
 from tacita.errors import Conflict, KeyUnavailable, StoreError, Tampered
 from tacita.ports.keys import KeyRing, checked_vault_id
@@ -60,7 +61,7 @@ class MemoryKeyRing(KeyRing):
             for old, new in pairs:
                 kept = entries.get(old.vault_id)
                 if kept is not None and kept.wrapped == old.wrapped:
-                    entries[old.vault_id] = replace(kept, wrapped=new.wrapped, provider=new.provider)
+                    entries[old.vault_id] = structs.replace(kept, wrapped=new.wrapped, provider=new.provider)
                     done += 1
         return done
 
@@ -87,14 +88,14 @@ class MemoryKeyRing(KeyRing):
             if entry.anchor.seq == anchor.seq and entry.anchor.chain != anchor.chain:
                 raise Tampered(f"vault {vault_id.hex()[:12]} seq {anchor.seq}: two histories claim this place")
             if entry.anchor.seq < anchor.seq:
-                self._entries[vault_id] = replace(entry, anchor=anchor)
+                self._entries[vault_id] = structs.replace(entry, anchor=anchor)
 
     def rewind(self, vault_id: bytes, anchor: Anchor) -> None:
         with self._lock:
             entry = self._open().get(checked_vault_id(vault_id))
             if entry is None:
                 raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key, or its key was destroyed")
-            self._entries[vault_id] = replace(entry, anchor=anchor)
+            self._entries[vault_id] = structs.replace(entry, anchor=anchor)
 
     def successor(self, vault_id: bytes) -> RingEntry | None:
         with self._lock:
@@ -121,7 +122,7 @@ class MemoryKeyRing(KeyRing):
                 return False
             if anchor.seq <= present.anchor.seq:
                 return False
-            self._entries[vault_id] = replace(successor, anchor=anchor)
+            self._entries[vault_id] = structs.replace(successor, anchor=anchor)
             del self._successors[vault_id]
             return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -11,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tacita.operations import Response
+from tacita.patterns import lazy_pattern
 
 # Controls but tab and line feed, then what reorders or hides text. Joiners stay: scripts and emoji need them.
-_UNSEEN = re.compile(
+_UNSEEN = lazy_pattern(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tacita.errors import Conflict, KeyUnavailable, Tampered
 from tacita.ports.keys import KeyRing

@@ -57,7 +57,8 @@ class Derivation(_Record, frozen=True, kw_only=True):
     """(which source, start, end): the characters of that source which say it."""
 
 
-class ItemRecord(_Record, frozen=True, kw_only=True):
+# Not kw_only: an import makes thousands, and so many keyword arguments cost ten times as much as the record.
+class ItemRecord(_Record, frozen=True):
     """One version of an item. Times are microseconds since 1970 in UTC; ids are 16 raw bytes."""
 
     id: ItemId

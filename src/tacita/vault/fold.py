@@ -168,6 +168,8 @@ class VaultState(Generic[Index]):
         self._pending: list[tuple[int, ItemRecord, int | None]] = []
         """(row, item, row of the version that it replaces) of which the index does not know yet."""
         self._metadata_columns: dict[str, list[Any]] = {}
+        self.made: dict[int, Any] = {}
+        """What readers have made of single rows, until a row changes."""
         self._sizes = index.sizes()
         """Model -> numbers in each of its vectors."""
 
@@ -259,7 +261,7 @@ class VaultState(Generic[Index]):
     def nbytes(self) -> int:
         """Estimated bytes of RAM: arrays exactly, Python objects by their usual sizes."""
         texts = sum(map(len, self.texts)) + 57 * self._count
-        return int(self._rows.nbytes) + texts + 240 * self._count + self.index.nbytes()
+        return int(self._rows.nbytes) + texts + 240 * self._count + 400 * len(self.made) + self.index.nbytes()
 
     # ------------------------------------------------------------------ folding
 
@@ -268,6 +270,8 @@ class VaultState(Generic[Index]):
 
         The derived index learns of it when it is next asked for.
         """
+        if type(event) is not ItemAdded:
+            self.made.clear()
         match event:
             case ItemAdded(item=item, at=at):
                 if item.id in self.by_id:

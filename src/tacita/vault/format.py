@@ -92,7 +92,7 @@ class VaultKeys:
 
     def item_tag(self, item_id: bytes) -> bytes:
         """What the store sees instead of an item id, 16 bytes."""
-        return self.tag.mac(_ITEM + length_prefixed(item_id))[:ITEM_TAG_BYTES]
+        return self.tag.mac(b"".join((_ITEM, len(item_id).to_bytes(4), item_id)))[:ITEM_TAG_BYTES]
 
     def vector_tag(self, seq: int, part: int) -> bytes:
         """What an engine outside calls a vector: the one with the number `part` in the event `seq`. 16 bytes.

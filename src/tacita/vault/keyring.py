@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import msgspec
+from msgspec import structs
 
 from tacita import hazmat
 from tacita.errors import Conflict, KeyUnavailable, TacitaError, Tampered, WrongKey
@@ -130,9 +130,9 @@ class Keys:
         if entry.provider == provider.id:
             self.uses.count(provider.id, "unwrap")
             self.uses.count(provider.id, "wrap")
-            return replace(entry, wrapped=provider.renewed(entry.wrapped, context))
+            return structs.replace(entry, wrapped=provider.renewed(entry.wrapped, context))
         wrapped = self._wrap(provider, self._unwrapped(tenant, entry)[0], context)
-        return replace(entry, wrapped=wrapped, provider=provider.id)
+        return structs.replace(entry, wrapped=wrapped, provider=provider.id)
 
     # ------------------------------------------------------------------ names
 
@@ -185,7 +185,7 @@ class Keys:
             raise KeyUnavailable(f"vault {vault_id.hex()[:12]}: it has no key of version {version - 1}")
         provider = self._wrapping(tenant, self.whose(present)[1])
         wrapped = self._wrap(provider, SecretKey.generate(), KeyContext(tenant, vault_id, version))
-        entry = replace(present, key_version=version, provider=provider.id, wrapped=wrapped)
+        entry = structs.replace(present, key_version=version, provider=provider.id, wrapped=wrapped)
         return self._unwrap(tenant, self.ring.prepare(entry))
 
     def create(self, tenant: str, kind: str, subject_id: str) -> tuple[VaultKeys, Anchor]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Clock = Callable[[], float]
 """Seconds that never go back."""
@@ -15,8 +16,7 @@ KEY_CACHE = 300.0
 """Seconds, unless the settings say otherwise."""
 
 
-@dataclass(slots=True)
-class Uses:
+class Uses(msgspec.Struct):
     """How often one root key was used. Counts may miss one where threads meet."""
 
     wrap: int = 0
@@ -28,7 +28,7 @@ class Uses:
 
     def to_dict(self) -> dict[str, int]:
         """For `stats`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 class Tally:
@@ -48,8 +48,7 @@ class Tally:
         return uses
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(msgspec.Struct):
     """One vault key in RAM, from a provider elsewhere. That one is asked again before the time is over."""
 
     provider: str

@@ -10,8 +10,10 @@ Between 2 and 3 the store is of an epoch that the ring does not hold yet: whoeve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
+
+import msgspec
 
 from tacita import hazmat
 from tacita.errors import HeadMoved, KeyUnavailable, Tampered
@@ -150,8 +152,7 @@ def put_anew(
     find(store, keys, old.tenant, old.vault_id)
 
 
-@dataclass(slots=True)
-class Place:
+class Place(msgspec.Struct):
     """One place in a log: what it is about, and its event; None where that was purged or given up."""
 
     item_id: bytes

@@ -129,7 +129,8 @@ class Room:
 
     def trim(self) -> None:
         """Let go of what is too much, but for the one that was used last."""
-        while self._over() and self._let_go(least=1):
+        # First without the lock: every search asks, and who has left meanwhile only makes it less.
+        while self._taken > self.capacity and self._over() and self._let_go(least=1):
             pass
 
     def _over(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from numpy.typing import NDArray
 
 from tacita.errors import HeadMoved, KeyUnavailable, StoreError, Tampered
@@ -32,8 +32,7 @@ CONTENTION_SECONDS = 30.0
 """How long a writer that keeps losing the race tries before it says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexKind(Generic[Index]):
+class IndexKind(msgspec.Struct, Generic[Index], frozen=True):
     """How to make the derived index of a vault: empty, or from a snapshot's arrays of the same version."""
 
     version: str
@@ -41,13 +40,12 @@ class IndexKind(Generic[Index]):
     load: Callable[[Mapping[str, NDArray[Any]]], Index]
 
 
-@dataclass(slots=True)
-class Change(Generic[Result]):
+class Change(msgspec.Struct, Generic[Result]):
     """What a transaction wants to write, decided on the vault's latest state."""
 
     result: Result
     events: Sequence[Event] = ()
-    purge: Sequence[int] = field(default=())
+    purge: Sequence[int] = ()
 
 
 class OpenVault(Generic[Index]):
@@ -194,16 +192,22 @@ class OpenVault(Generic[Index]):
                 f"vault {self.keys.name} seq {min(unexplained)}: ciphertext is gone and no deletion says why"
             )
 
-    def transact(self, decide: Callable[[VaultState[Index]], Change[Result]]) -> Result:
+    def transact(self, decide: Callable[[VaultState[Index]], Change[Result]], *, caught_up: bool = False) -> Result:
         """Decide on the latest state, write in one transaction, fold what was written; repeat if another was first.
 
         `decide` may run several times and must not have effects of its own. Raises StoreError (retryable) when other
         writers win for too long.
+
+        With `caught_up` the vault was found for this very request: the state as of then is tried first, without asking the
+        store again, which refuses what another writer has overtaken.
         """
         deadline = time.monotonic() + CONTENTION_SECONDS
         with self.lock:
             while True:
-                self.refresh()
+                if caught_up and self._refused is None:
+                    caught_up = False
+                else:
+                    self.refresh()
                 change = decide(self.state)
                 if not change.events:
                     return change.result

@@ -5,28 +5,28 @@ Nothing else decides where vectors go: neither the vendors' environment variable
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
 from tacita.addresses import http_parts, options_of
 from tacita.errors import ConfigError
+from tacita.patterns import lazy_pattern
 
 SECONDS: Final = 30.0
 """How long one request may take, unless `timeout` says otherwise."""
 TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses after which trying again may help."""
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_NAME: Final = lazy_pattern(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _REFERENCES: Final = frozenset({"api_key", "token", "password"})
 
 Secrets = Callable[[str], Any]
 """From an option to the credential behind its reference."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """An address, parsed and checked. Holds references to credentials, never a credential."""
 
     scheme: str

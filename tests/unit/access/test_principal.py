@@ -26,6 +26,20 @@ def test_without_a_binding_every_subject_of_the_tenant_may_be_named() -> None:
     assert repr(ROOT.narrow(ANA, permissions=["read"])) == "<Principal bound 1 permissions>"
 
 
+def test_to_ask_again_is_to_be_answered_the_same() -> None:
+    """Also after another view of the same tenant was asked, which may see less."""
+    narrow = ROOT.narrow(RUI)
+    for _ in range(3):
+        assert ROOT.scope(ANA) == Scope(tenant="acme", user_id="ana")
+        assert Principal("other").scope(ANA) == Scope(tenant="other", user_id="ana")
+        with pytest.raises(AccessDenied):
+            narrow.scope(ANA)
+        with pytest.raises(InvalidInput, match="must be a string, not list"):
+            ROOT.scope({"user_id": ["ana"]})  # type: ignore[dict-item]
+        with pytest.raises(InvalidInput, match="must be a string, not bool"):
+            ROOT.scope({"user_id": True})  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize("ids", [{}, {"user_id": None}])
 def test_nobody_is_not_everybody(ids: Mapping[str, str | None]) -> None:
     with pytest.raises(InvalidInput, match="say whose memory it is"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.vault.places import Place
 
 from tacita.errors import HeadMoved, KeyUnavailable, Tampered

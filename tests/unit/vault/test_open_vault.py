@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 from tests.unit.vault.places import Place, added, item
 
@@ -67,6 +68,38 @@ def test_a_decision_is_made_again_on_what_the_winner_wrote(place: Place) -> None
     assert place.texts() == other.texts() == ["text 11", "text 12", "text 1"]
 
 
+def test_who_has_just_found_the_vault_loses_no_race_either(place: Place) -> None:
+    other = place.another_process()
+    found, asked, seen = place.vault(), [], []
+    head = place.store.head
+
+    def counted(vault_id: bytes) -> VaultHead | None:
+        asked.append(vault_id)
+        return head(vault_id)
+
+    def decide(state: VaultState) -> Change[int]:  # type: ignore[type-arg]
+        seen.append(len(state.by_id))
+        return Change(len(state.by_id), [added(1 + len(state.by_id))])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place.store, "head", counted)
+        assert found.transact(decide, caught_up=True) == 0
+        assert not asked, "the append itself says whether another writer was first"
+    other.write(added(11))
+    assert found.transact(decide, caught_up=True) == 2
+    assert seen == [0, 1, 2]
+    assert place.texts() == other.texts() == ["text 1", "text 11", "text 3"]
+
+
+def test_what_is_not_to_be_believed_is_not_written_to(place: Place) -> None:
+    place.write(added(1))
+    found = place.vault()
+    found._refused = "half of a tail was folded"
+    with pytest.raises(Tampered, match="half of a tail"):
+        found.transact(lambda _: Change(None, [added(2)]), caught_up=True)
+    assert place.another_process().texts() == ["text 1"]
+
+
 def test_a_writer_that_keeps_losing_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vault, "CONTENTION_SECONDS", 0.02)
     other = place.another_process()
@@ -102,7 +135,7 @@ class Swapped(MemoryLogStore):
     """Gives the second event where the first is asked for on its own."""
 
     def _fetch(self, vault_id: bytes, seqs: Sequence[int]) -> list[SealedRow]:
-        return [replace(super()._fetch(vault_id, [2])[0], seq=1)]
+        return [msgspec.structs.replace(super()._fetch(vault_id, [2])[0], seq=1)]
 
 
 def test_a_changed_event_is_refused_and_not_read_for_ever() -> None:
