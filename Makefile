@@ -183,8 +183,8 @@ fuzz: $(VENV)/.dev $(VENV)/.model
 # Every branch of sealing, rights, disclosure, lineage and erasure; fails under 100 % and says what is missing.
 COVERED_BY := $(addprefix tests/attacks/test_,$(addsuffix .py,deleted_is_gone deleted_then_reopened erase_resurrection \
 	expiry_erases quarantine salvage tampering whole_rollback)) tests/unit/vault tests/unit/access tests/unit/keys \
-	tests/unit/privacy/test_disclose.py tests/unit/pipeline/test_facts.py tests/unit/test_forgetting.py \
-	tests/unit/test_migrating.py tests/unit/vectors
+	tests/unit/privacy/test_disclose.py tests/unit/pipeline/test_facts.py tests/unit/test_backup.py \
+	tests/unit/test_forgetting.py tests/unit/test_migrating.py tests/unit/vectors
 coverage: $(VENV)/.dev
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q -m "not slow" $(COVERED_BY)
