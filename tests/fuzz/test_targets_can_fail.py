@@ -18,6 +18,7 @@ from tacita.config import settings
 from tacita.errors import ConfigError, InvalidInput, Tampered
 from tacita.flows import archive, filters, ids, parse, receipts
 from tacita.importers import chatgpt, export, locomo, openai, transcript
+from tacita.models import table
 from tacita.models.pictures import AllowedHosts
 from tacita.pipeline import facts, pictures, reply
 from tacita.stores import _dynamo_layout, _redis_rows, anchor_http
@@ -56,6 +57,7 @@ PARSERS: dict[str, tuple[Any, str]] = {
     "import-auto": (importers, "_detect"),
     "model-reply": (reply, "_depth"),
     "rerank-scores": (models, "_scores"),
+    "static-table": (table, "_head"),
     "picture-parts": (pictures, "_located"),
     "picture-fetch": (AllowedHosts, "_checked"),
     "config-file": (settings, "_absolute"),
@@ -158,6 +160,7 @@ def test_content_behind_an_error_is_a_finding() -> None:
         ),
         ("migration-mark", (moved.Mark, "refuses"), lambda *_: None),
         ("dynamo-items", (_dynamo_layout, "purged_body"), lambda *_: b"other"),
+        ("static-table", (table, "replace_file"), lambda path, _: path.write_bytes(b"other")),
     ],
 )
 def test_a_broken_promise_is_a_finding(

@@ -1,24 +1,33 @@
-"""What models and hosts elsewhere answer: facts, orders, scores, pictures."""
+"""What models and hosts elsewhere answer: facts, orders, scores, pictures; and the file of a model made here."""
 
 from __future__ import annotations
 
+import atexit
 import io
+import shutil
 import socket
 import ssl
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from fuzzing.kit import MARKER, Refused, Target, attempt, from_json, json_seeds, require, skips_unreadable
-from tacita.errors import AccessDenied, ModelError
+from tacita.errors import AccessDenied, ConfigError, ModelError
 from tacita.flows.rerank import _labels
 from tacita.items import Trust
-from tacita.limits import FACT_CHARS, FACTS, PICTURE_BYTES
+from tacita.limits import DIMENSIONS, FACT_CHARS, FACTS, PICTURE_BYTES
+from tacita.models import table
 from tacita.models.pictures import AllowedHosts
 from tacita.models.remote.rerank import _scores
 from tacita.pipeline import facts, pictures, portrait, reply
 from tacita.pipeline.facts import Known, Source
 from tacita.pipeline.reconcile import reconcile
 
+_FOLDER: Final = Path(tempfile.mkdtemp(prefix="tacita-fuzz-"))
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 _SOURCES: Final = {
     "m1": Source(b"1" * 16, "I moved to Porto in May 2023 and drink green tea.", 10**15, Trust.USER, "Ana"),
     "m2": Source(b"2" * 16, "Straße, ﬁre and 東京 tea \U0001f600", 10**15, Trust.UNTRUSTED),
@@ -119,6 +128,30 @@ def _inside(address: str) -> bool:
     return low.startswith(private) or low in ("::", "::1") or ("::ffff:" in low and ("127." in low or "10." in low))
 
 
+def distilled(data: bytes) -> None:
+    """A table of word vectors: ConfigError, or one that is written again as it was."""
+    path = _FOLDER / "table"
+    path.write_bytes(data)
+    head = attempt(lambda: table.read_head(path), ConfigError)
+    if isinstance(head, Refused):
+        return
+    require(0 < head.dimensions <= DIMENSIONS, "a table has dimensions")
+    vectors = attempt(lambda: table.read(path, head), ConfigError)
+    if isinstance(vectors, Refused):
+        return
+    require(vectors.shape == (head.rows, head.dimensions), "as many vectors as it says")
+    table.write(path, vectors, weights=head.weights, tokenizer=head.tokenizer)
+    require(path.read_bytes() == data, "what is read is what is there")
+
+
+def _tables() -> Iterator[bytes]:
+    path = _FOLDER / "made"
+    for rows, dimensions in ((1, 1), (3, 4)):
+        made = np.arange(rows * dimensions, dtype=np.float16).reshape(rows, dimensions)
+        table.write(path, made, weights="ab" * 32, tokenizer="cd" * 32)
+        yield path.read_bytes()
+
+
 def _replies() -> Iterator[bytes]:
     yield (
         b'<think>hm</think>```json\n{"facts": [{"text": "Ana moved to Porto in May 2023.", "source": "m1", "quote": '
@@ -138,6 +171,12 @@ TARGETS: Final = (
         answered,
         _replies,
         "json",
+    ),
+    Target(
+        "static-table",
+        "A table of word vectors is a ConfigError, or the one that was made, byte for byte",
+        distilled,
+        _tables,
     ),
     Target(
         "rerank-scores",

@@ -117,6 +117,16 @@ def test_another_size_is_refused(made: Path, tmp_path: Path, change: int) -> Non
         StaticMiniLM(folder).load()
 
 
+def test_a_table_that_is_shorter_than_it_says_is_refused(made: Path, tmp_path: Path) -> None:
+    """Found by fuzzing: the digest was that of the few bytes that were there."""
+    folder = copy(made, tmp_path)
+    content = (folder / TABLE).read_bytes()
+    body = content[HEAD:-2]
+    (folder / TABLE).write_bytes(content[: HEAD - 32] + sha256(body) + body)
+    with pytest.raises(ConfigError, match="run `tacita models distil`"):
+        StaticMiniLM(folder).load()
+
+
 def test_a_table_of_other_weights_or_of_no_sense_is_refused(made: Path, tmp_path: Path) -> None:
     folder = copy(made, tmp_path)
     head = (folder / TABLE).read_bytes()[:HEAD]
