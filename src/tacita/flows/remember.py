@@ -19,6 +19,7 @@ from tacita.flows.recall import item_at, row_of
 from tacita.flows.telling import embedded, pseudonyms_of
 from tacita.hazmat import equal
 from tacita.items import Added, AddResult, Item, Kind, Message, Metadata, Scope, Trust
+from tacita.packing import packed
 from tacita.pipeline.pictures import references
 from tacita.privacy.injection import signs, suspicious
 from tacita.privacy.policy import Guarded, Policy, guard
@@ -279,9 +280,11 @@ def embed(engine: Engine, principal: Principal, vault: Vault, messages: Sequence
         parts = [] if len(parts) < 2 else parts
         spans.append((len(texts), len(texts) + 1 + len(parts)))
         texts += [whole, *parts]
-    rows = embedded(engine, principal, vault, texts).astype("<f2")
+    rows = packed(embedded(engine, principal, vault, texts))
     model, dimensions = embedder.name, embedder.dimensions
-    return [Embedding(model=model, dimensions=dimensions, data=rows[start:end].tobytes()) for start, end in spans]
+    return [
+        Embedding(model=model, dimensions=dimensions, data=rows[start:end].tobytes(), bits=12) for start, end in spans
+    ]
 
 
 def _record(

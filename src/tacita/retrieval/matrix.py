@@ -1,8 +1,8 @@
 """Dot products of one query with many vectors, exactly, in as little time as a proof allows.
 
-float16 is the truth. Many vectors are kept a second time as int8 with one scale per vector, which is half the memory
-traffic. Products of these come with a proven bound on their error; whoever ranks rescores what the bound cannot exclude, so
-that the result is that of an exhaustive search.
+float16 is the truth, of vectors that `packing` has fitted. Many vectors are kept a second time as int8 with one scale per
+vector, which is half the memory traffic. Products of these come with a proven bound on their error; whoever ranks rescores
+what the bound cannot exclude, so that the result is that of an exhaustive search.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import simsimd
 from numpy.typing import NDArray
 
+from tacita.packing import packed, unpacked
 from tacita.retrieval.column import Column
 
 Floats = NDArray[np.float32]
@@ -83,15 +84,15 @@ class Matrix:
 
     def arrays(self, at: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
         """Plain arrays of all vectors, or of those at some positions."""
-        vectors = self.vectors.rows if at is None else self.vectors.rows[at]
-        return {"vectors": vectors, **({} if self.codes is None else self.codes.arrays(at))}
+        vectors = packed(self.vectors.rows if at is None else self.vectors.rows[at])
+        return {"packed": vectors, **({} if self.codes is None else self.codes.arrays(at))}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Matrix:
         codes = None
         if "codes" in arrays:
             codes = Codes(arrays["codes"], arrays["scales"], *arrays["bounds"].tolist())
-        return cls(arrays["vectors"], codes)
+        return cls(unpacked(arrays["packed"]), codes)
 
     def nbytes(self) -> int:
         return self.vectors.nbytes() + (0 if self.codes is None else self.codes.nbytes())

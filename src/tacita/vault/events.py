@@ -40,7 +40,9 @@ class Embedding(_Record, frozen=True, kw_only=True):
     """Name of the embedder that made them; vectors of two models are never compared."""
     dimensions: Annotated[int, Meta(ge=1)]
     data: bytes
-    """Little-endian float16, row after row."""
+    """Row after row, as `bits` says."""
+    bits: Literal[12, 16] = 16
+    """12: as `packing` packs them. 16: little-endian float16, as they were written before it did."""
 
 
 class Derivation(_Record, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ derived by a `DerivedIndex` that the vault is given and knows nothing about.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from struct import Struct
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -15,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tacita import packing
 from tacita.errors import ModelError, Tampered
 from tacita.items import Kind, Trust
 from tacita.vault.events import (
@@ -358,7 +360,8 @@ class VaultState(Generic[Index]):
         """
         if self._pending:
             pending, self._pending = self._pending, []
-            docs = [_doc(*each) for each in pending]
+            vectors = _vectors_of([item.embedding for _, item, _ in pending])
+            docs = [_doc(*each, found) for each, found in zip(pending, vectors, strict=True)]
             try:
                 self._index.add(docs)
             except ValueError:
@@ -588,7 +591,7 @@ def _ends(item: ItemRecord) -> int:
     return item.review_by if item.expires_at is None else min(item.expires_at, item.review_by)
 
 
-def _doc(row: int, item: ItemRecord, replaces: int | None) -> IndexDoc:
+def _doc(row: int, item: ItemRecord, replaces: int | None, vectors: NDArray[np.float16] | None) -> IndexDoc:
     return IndexDoc(
         row,
         item.text,
@@ -596,7 +599,7 @@ def _doc(row: int, item: ItemRecord, replaces: int | None) -> IndexDoc:
         item.name,
         session_key(item),
         item.timestamp,
-        vectors_of(item.embedding),
+        vectors,
         item.embedding.model if item.embedding else "",
         replaces,
         item.trust >= Trust.USER,
@@ -614,9 +617,30 @@ def session_key(item: ItemRecord) -> str:
 
 
 def vectors_of(embedding: Embedding | None) -> NDArray[np.float16] | None:
-    """Shape (1 + segments, dimensions). Raises Tampered for bytes that are not so many."""
-    if embedding is None:
-        return None
-    if not embedding.data or len(embedding.data) % (2 * embedding.dimensions):
-        raise Tampered("an embedding that is not of the size it says")
-    return np.frombuffer(embedding.data, "<f2").reshape(-1, embedding.dimensions)
+    """Shape (1 + segments, dimensions), fitted. Raises Tampered for bytes that are not so many, or no vectors."""
+    return _vectors_of([embedding])[0]
+
+
+def _vectors_of(embeddings: Sequence[Embedding | None]) -> list[NDArray[np.float16] | None]:
+    """The same of many at once, for which one takes a tenth of the time."""
+    found: list[NDArray[np.float16] | None] = [None] * len(embeddings)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for at, embedding in enumerate(embeddings):
+        if embedding is not None:
+            alike.setdefault((embedding.bits, embedding.dimensions), []).append(at)
+    for (bits, dimensions), places in alike.items():
+        size = packing.packed_size(dimensions) if bits == 12 else 2 * dimensions
+        data = [embedding.data for at in places if (embedding := embeddings[at]) is not None]
+        if any(not each or len(each) % size for each in data):
+            raise Tampered("an embedding that is not of the size it says")
+        try:
+            if bits == 12:
+                rows = packing.unpacked(np.frombuffer(b"".join(data), np.uint8).reshape(-1, size))
+            else:
+                rows = packing.fitted(np.frombuffer(b"".join(data), "<f2").reshape(-1, dimensions))
+        except ValueError:
+            raise Tampered("an embedding that holds no vectors") from None
+        ends = list(accumulate(len(each) // size for each in data))
+        for at, start, end in zip(places, [0, *ends], ends, strict=False):
+            found[at] = rows[start:end]
+    return found

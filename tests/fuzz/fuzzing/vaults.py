@@ -79,7 +79,12 @@ EVENTS: Final[tuple[dict[str, Any], ...]] = (
     event("added", item=item(1, kind="fact", sources=[ID[0]], derivation={"subject": "Ana", "spans": [[0, 0, 3]]})),
     event("added", item=item(2, held="injection", review_by=3 * 10**15)),
     event("updated", item=item(0, text="Ana likes coffee.", run_id="r", agent_id="bot", name="Ana")),
-    event("reembedded", id=ID[0], seq=4, embedding={"model": "m", "dimensions": 2, "data": b"\x00\x3c\x00\x00"}),
+    event(
+        "reembedded",
+        id=ID[0],
+        seq=4,
+        embedding={"model": "m", "dimensions": 2, "data": b"\x0e\x40\x00\x00", "bits": 12},
+    ),
     event("superseded", id=ID[1], by=ID[0], until=2 * 10**15, reason="refines"),
     event("released", id=ID[2], digest=b"d" * 32),
     event("extract", ids=[ID[0], ID[2]], purpose="care"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tacita.packing import fitted
 from tacita.retrieval.index import Doc, SearchIndex
 
 WORDS = "ant bee cat dog eel fox gnu hen ibis jay kite lynx mole newt owl pig rat seal toad wolf".split()
@@ -14,7 +15,7 @@ MINUTE = 60_000_000
 
 def unit(rng: np.random.Generator, count: int, dimensions: int = 16) -> NDArray[np.float16]:
     rows = rng.standard_normal((count, dimensions))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    return fitted(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def docs(seed: int, count: int, *, dimensions: int = 16, first: int = 0, model: str = "m") -> list[Doc]:

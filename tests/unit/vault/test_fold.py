@@ -10,6 +10,7 @@ import pytest
 from tests.unit.vault.places import added, item
 
 from tacita.errors import Tampered
+from tacita.packing import fitted, packed
 from tacita.retrieval.index import SearchIndex
 from tacita.vault import fold
 from tacita.vault.events import (
@@ -453,6 +454,42 @@ def test_vectors_of_another_size_than_their_models_are_refused() -> None:
 def test_bytes_that_are_not_as_many_vectors_as_they_say_are_refused(dimensions: int, data: bytes) -> None:
     with pytest.raises(Tampered, match="not of the size it says"):
         vectors_of(Embedding(model="m", dimensions=dimensions, data=data))
+
+
+@pytest.mark.parametrize("data", [bytes([29, 0, 0, 0]), bytes([0, 0, 0, 0, 255, 1, 2, 3])])
+def test_bytes_that_pack_no_vectors_are_refused(data: bytes) -> None:
+    with pytest.raises(Tampered, match="holds no vectors"):
+        vectors_of(Embedding(model="m", dimensions=2, data=data, bits=12))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 65_504])
+def test_numbers_of_float16_that_are_no_vectors_are_refused(number: float) -> None:
+    with pytest.raises(Tampered, match="holds no vectors"):
+        vectors_of(embedding([1.0, number]))
+
+
+def test_vectors_are_the_same_however_they_were_written() -> None:
+    """In two ways, of two sizes, alone or in company, in the order of their items."""
+    rows = fitted(np.random.default_rng(3).standard_normal((9, 2)))
+    wide = fitted(np.random.default_rng(4).standard_normal((1, 3)))
+    halves = [Embedding(model="m", dimensions=2, data=rows[at : at + 3].tobytes()) for at in (0, 3, 6)]
+    twelves = [
+        Embedding(model="m", dimensions=2, data=packed(rows[at : at + 3]).tobytes(), bits=12) for at in (0, 3, 6)
+    ]
+    other = Embedding(model="w", dimensions=3, data=packed(wide).tobytes(), bits=12)
+    for half, twelve in zip(halves, twelves, strict=True):
+        assert np.array_equal(vectors_of(half), vectors_of(twelve))
+    state = folded(
+        added(1, embedding=twelves[0]),
+        added(2, embedding=halves[1]),
+        added(3),
+        added(4, embedding=other),
+        added(5, embedding=twelves[2]),
+    )
+    state.settle()
+    assert [state.index.vector(row, "m").tolist() for row in (0, 1, 4)] == rows[[0, 3, 6]].tolist()
+    assert state.index.vector(2, "m") is None
+    assert state.index.vector(3, "w").tolist() == wide[0].tolist()
 
 
 @pytest.mark.parametrize("change", ["rows", "texts", "ids", "name", "names", "circle", "later", "trust"])
