@@ -29,6 +29,17 @@ def test_what_was_fitted_is_packed_without_loss(vectors: NDArray[np.float32]) ->
     assert np.array_equal(packed(once), packed(fitted(once)))
 
 
+def test_the_bytes_are_those_of_the_specification() -> None:
+    """As docs/explanation/wire-format.md has it: a change here is another format."""
+    vectors = np.array([[1, -0.5, 0.25 + 1 / 1_024], [0, 0, 0], [-2047 / 1_024, 5 / 1_024, -6 / 1_024]], np.float32)
+    assert [row.tobytes().hex(" ") for row in packed(vectors)] == [
+        "0e 40 e0 10 10 00",
+        "0d 00 00 00 00 00",
+        "0e 80 00 ff a1 05",
+    ]
+    assert np.array_equal(unpacked(packed(vectors)), vectors.astype(np.float16))
+
+
 @given(VECTORS)
 def test_each_number_is_off_by_a_part_of_its_vectors_greatest(vectors: NDArray[np.float32]) -> None:
     off = np.abs(fitted(vectors).astype(np.float64) - vectors)
