@@ -16,7 +16,7 @@ READER = Path(__file__).with_name("reader.py")
 VAULTS = int(os.environ.get("TACITA_RAM_VAULTS", "48"))
 SECONDS = int(os.environ.get("TACITA_RAM_SECONDS", "4"))
 ITEMS = 1_000
-CEILING_MIB = 112
+CEILING_MIB = 68
 MIB = 1 << 20
 
 

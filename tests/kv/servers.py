@@ -109,7 +109,11 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0?password=env:REDIS_PASSWORD&prefix={prefix}{more}"
 
     def file_holds(self, needle: bytes) -> bool:
-        return any(needle in path.read_bytes() for path in (self.folder / "appendonlydir").iterdir())
+        while True:
+            try:
+                return any(needle in path.read_bytes() for path in (self.folder / "appendonlydir").iterdir())
+            except FileNotFoundError:
+                pass  # the server put a rewritten file in its place while this read
 
 
 class RedisCluster:

@@ -13,6 +13,7 @@ from tacita.errors import KeyUnavailable, StoreError, Tampered
 from tacita.items import Subject
 from tacita.sealed import DropCounts, SealedEvent, SealedRow, VaultHead
 from tacita.stores.memory import MemoryLogStore
+from tacita.stores.memory_ring import MemoryKeyRing
 from tacita.vault import cache, vault
 from tacita.vault.events import Isolated, ItemAdded, ItemDeleted, encode
 from tacita.vault.fold import VaultState
@@ -373,6 +374,41 @@ def test_a_vault_that_is_made_anew_while_it_is_erased_is_left_alone() -> None:
     store.place = place.another_process()
     assert place.erase() == (True, 1)
     assert place.texts() == ["new life"]
+
+
+class MadeMeanwhile(MemoryLogStore):
+    """Somebody makes a vault after the ring was asked for its key, and before the store is asked for its rows."""
+
+    place: Place | None = None
+
+    def head(self, vault_id: bytes) -> VaultHead | None:
+        if self.place is not None:
+            other, self.place = self.place, None
+            other.write(added(1, "first"))
+        return super().head(vault_id)
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_vault_that_another_process_makes_while_it_is_looked_for_is_found(create: bool) -> None:
+    store = MadeMeanwhile()
+    place = Place(store=store)
+    store.place = place.another_process()
+    if create:
+        place.write(added(2, "second"))
+        assert place.texts() == ["first", "second"]
+    else:
+        assert place.texts() == ["first"]
+
+
+def test_rows_without_a_key_are_refused_and_left_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write(added(1))
+    elsewhere = Place(store=place.store, ring=MemoryKeyRing(), provider=place.provider)
+    # Names are the ring's own; these rows have the name that they would have there.
+    monkeypatch.setattr(elsewhere.keys, "vault_id", place.keys.vault_id)
+    for look in (elsewhere.find, elsewhere.vault):
+        with pytest.raises(KeyUnavailable, match="the store has its rows but the key ring has no key for it"):
+            look()
+    assert place.another_process().texts() == ["text 1"]
 
 
 class Swept(MemoryLogStore):
