@@ -39,6 +39,7 @@ class Rule:
 
 RECALL = "the same data gives the same ranking on every machine but for the last bits of its floats"
 NOISE = "ratios under 2 are noise on a machine that others use"
+TURNS = "both sides are asked in turn, so that a busy machine slows both"
 RULES: tuple[Rule, ...] = (
     *(Rule("retrieval", measure, "bm25", "higher", 1.02, RECALL) for measure in ("recall@10", "recall@5", "ndcg@10")),
     Rule("retrieval", "recall@10", "minilm", "higher", 1.02, RECALL),
@@ -50,6 +51,12 @@ RULES: tuple[Rule, ...] = (
     # Where the peers of benchmarks/peers are installed.
     *(Rule("speed", "search_p50", peer, "lower", 2.0, NOISE) for peer in ("sqlite-vec", "mem0-qdrant", "chroma")),
     Rule("speed", "add_per_s", "sqlite-vec", "higher", 2.0, NOISE),
+    *(
+        Rule("speed", measure, peer, "lower", 1.6, TURNS)
+        for measure in ("search_ratio", "add_ratio")
+        for peer in ("sqlite-vec", "pgvector", "chroma", "mem0-qdrant")
+    ),
+    *(Rule("sealing", kind, "null", "lower", 1.3, TURNS) for kind in ("search", "add", "bulk", "cold")),
     Rule("answering", "right", "bm25", "higher", 1.05, "a model at temperature 0 still differs a little"),
 )
 

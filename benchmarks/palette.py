@@ -12,6 +12,7 @@ NAMES = {
     "rrf5": "RRF, 5",
     "numpy": "numpy scan",
     "sqlite": "SQLite rows",
+    "null": "no cipher",
     "nothing": "no excerpts",
     "evidence": "evidence alone",
 }

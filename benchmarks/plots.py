@@ -205,5 +205,23 @@ def curves(
     return figure
 
 
+def bars(title: str, shares: Mapping[str, Record], *, width: float = 8.0) -> Figure:
+    """Shares of one whole, a bar for each with its figure at the end, in the order given."""
+    figure, (axis,) = _figure(width, 0.9 + 0.26 * len(shares))
+    values = [one.value or 0.0 for one in shares.values()]
+    axis.barh(range(len(values)), values, height=0.62, color=look("tacita", ["tacita"])[0])
+    for place, value in enumerate(values):
+        axis.text(value, place, f" {value:.1f} %", va="center", fontsize=9)
+    axis.set_yticks(range(len(values)), list(shares))
+    axis.set_ylim(len(values) - 0.4, -0.6)
+    axis.set_xlim(0, max(values, default=1.0) * 1.14)
+    axis.xaxis.set_major_formatter(FuncFormatter(plain))
+    axis.tick_params(length=0, which="both")
+    axis.grid(axis="x")
+    axis.set_title(title, fontsize=10.5, loc="left")
+    axis.set_xlabel("%")
+    return figure
+
+
 def _short(value: float, _place: int | None = None) -> str:
     return f"{value / 1000:g}k" if value >= 1_000 else f"{value:g}"

@@ -332,27 +332,49 @@ def _speed_panel(measure: str, cases: Mapping[str, Sequence[Record]], systems: S
 # --------------------------------------------------------------------------- sealing
 
 
-def sealing(page: Page, _name: str, runs: Sequence[Run]) -> None:
-    """What privacy costs: the engine as it is beside the same with a cipher that does nothing."""
+def sealing(page: Page, name: str, runs: Sequence[Run]) -> None:
+    """What privacy costs: the engine as it is beside the same with a cipher that does nothing; and what takes the time."""
     records = [one for run in runs for one in run.records]
     page.parts.append(
-        "What sealing costs: Tacita beside itself with a cipher that does nothing, which exists in the benchmarks alone."
+        "Tacita beside itself with a cipher that does nothing, which exists in the benchmarks alone: two processes that are "
+        "asked in turn for blocks of the same work. A ratio is the median of neighbouring blocks with its quartiles. Chain, "
+        "digests, keyed tags, padding and the audit log are in both."
     )
-    page.parts += [about(runs[0]), versions(records)]
+    page.parts.append(about(runs[0]))
     for case, of in by_case(records).items():
-        found = totals(of)
-        measures = list(dict.fromkeys(one.measure for one in of))
-        units = {one.measure: one.unit for one in of}
         page.parts.append(f"## {case}")
+        found = totals(of)
+        ours, null = found.get(OURS, {}), found.get("null", {})
         page.parts.append(
             table(
-                ["", *(f"{SPEED.get(m, m)}, {units[m]}".rstrip(", ") for m in measures)],
+                ["", "sealed, ms", "no cipher, ms", "by the clock", "in CPU time", "aim"],
                 (
-                    bold(system, [name_of(system), *(number(own[m].value) if m in own else "-" for m in measures)])
-                    for system, own in found.items()
+                    [
+                        kind,
+                        number(ours[kind].value),
+                        number(one.value),
+                        _times(ours.get(f"{kind}_ratio")),
+                        _times(ours.get(f"{kind}_ratio_cpu")),
+                        ours[f"{kind}_ratio"].note if f"{kind}_ratio" in ours else "",
+                    ]
+                    for kind, one in null.items()
                 ),
             )
         )
+        for kind in ("search", "add"):
+            shares = {one.category: one for one in of if one.measure == f"{kind}_share"}
+            if shares:
+                title = f"{case}: where the time of one {kind} goes"
+                page.draw(
+                    f"{name}-{_slug(case)}-{kind}.svg",
+                    f"Shares of a {kind}: "
+                    + ", ".join(f"{step} {number(one.value)} %" for step, one in shares.items()),
+                    lambda title=title, shares=shares: plots.bars(title, shares),  # type: ignore[misc]
+                )
+
+
+def _times(one: Record | None) -> str:
+    return "-" if one is None else f"{one.value:.3f} [{one.low:.3f} to {one.high:.3f}]"
 
 
 # --------------------------------------------------------------------------- answering

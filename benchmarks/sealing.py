@@ -4,7 +4,7 @@
 
 Two processes, one for each cipher, with a home of their own and the same texts, vectors and questions, are asked in turn for
 blocks of the same work. Told: the median ratio of neighbouring blocks with its quartiles, by the clock and in CPU seconds;
-and which share of a search and of an add each step takes. One JSON object a line.
+and which share of a search and of an add each step takes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records import Record, Writer
 from benchmarks.speed import FreeEmbedder, fill, make_queries, make_texts
 from benchmarks.steps import ADDING, SEARCHING, Step, shares
 from tqdm import tqdm
@@ -34,7 +35,8 @@ TARGETS = {"search": 1.05, "add": 1.15}
 BLOCKS = {"search": 200, "add": 50, "bulk": 2_000, "cold": 1}
 """How many operations one block has."""
 CIPHERS = ("sealed", "null")
-Record = dict[str, Any]
+OURS = {"sealed": "tacita", "null": "null"}
+"""What records call a side."""
 
 
 def null_seal(key: hazmat.SecretKey, context: bytes, plaintext: bytes) -> bytes:
@@ -156,24 +158,29 @@ class Side:
 
 
 def compared(taken: dict[str, list[tuple[float, float]]], kind: str, items: int) -> list[Record]:
-    """Ratios of neighbouring blocks, and what one operation took."""
+    """What one operation took, and ratios of neighbouring blocks with their quartiles."""
+    case, count = f"{items:,} items", len(taken["sealed"])
     found = []
-    for which, name in enumerate(("clock", "cpu")):
+    for cipher, system in OURS.items():
+        each = 1000 * statistics.median(clock for clock, _ in taken[cipher]) / BLOCKS[kind]
+        found.append(Record("sealing", system, case, kind, round(each, 5), "ms", n=count))
+    note = f"at most {TARGETS[kind]}" if kind in TARGETS else ""
+    for which, name in enumerate(("", "_cpu")):
         ratios = [a[which] / b[which] for a, b in zip(taken["sealed"], taken["null"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        note = f"quartiles {low:.3f} to {high:.3f}" + (f", target {TARGETS[kind]}" if kind in TARGETS else "")
-        found.append(record(f"{items} items", f"{kind}_ratio_{name}", middle, "sealed / null", len(ratios), note))
-        for cipher in CIPHERS:
-            each = 1000 * statistics.median(one[which] for one in taken[cipher]) / BLOCKS[kind]
-            found.append(record(f"{items} items, {cipher}", f"{kind}_{name}", each, "ms", len(ratios)))
+        low, middle, high = (round(each, 4) for each in statistics.quantiles(ratios, n=4))
+        measure = f"{kind}_ratio{name}"
+        found.append(Record("sealing", "tacita", case, measure, middle, "times", "", low, high, count, note=note))
     return found
 
 
-def record(case: str, measure: str, value: float, unit: str, n: int, note: str = "") -> Record:
-    """One line of the result."""
-    found: Record = {"suite": "sealing", "system": "tacita", "case": case, "measure": measure}
-    found |= {"value": round(value, 5), "unit": unit, "n": n}
-    return {**found, "note": note} if note else found
+def steps_of(told: dict[str, float], kind: str, items: int) -> list[Record]:
+    """Which share of one kind of work each step takes, the largest first."""
+    ordered = sorted(told.items(), key=lambda each: -each[1])
+    case = f"{items:,} items"
+    return [
+        Record("sealing", "tacita", case, f"{kind}_share", round(100 * share, 2), "%", n=1, category=step)
+        for step, share in ordered
+    ]
 
 
 def measure(items: int, blocks: dict[str, int], folder: Path) -> list[Record]:
@@ -189,8 +196,7 @@ def measure(items: int, blocks: dict[str, int], folder: Path) -> list[Record]:
                 taken[cipher].append(tuple(sides[cipher].ask(f"block {kind}")))
         found += compared(taken, kind, items)
     for kind in ("search", "add"):
-        told: dict[str, float] = sides["sealed"].ask(f"steps {kind}")
-        found += [record(f"{items} items", f"{kind}: {step}", share, "share", 1) for step, share in told.items()]
+        found += steps_of(sides["sealed"].ask(f"steps {kind}"), kind, items)
     for side in sides.values():
         side.end()
     return found
@@ -203,15 +209,16 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a vault of 1,000, and few blocks")
-    parser.add_argument("--json", type=Path, default=None, help="append to this file instead of standard output")
+    parser.add_argument("--json", type=Path, default=None, help="write records here")
     given = parser.parse_args()
     few, many = {"search": 8, "add": 8, "bulk": 5, "cold": 5}, {"search": 40, "add": 40, "bulk": 15, "cold": 21}
-    with contextlib.ExitStack() as opened:
-        out = sys.stdout if given.json is None else opened.enter_context(given.json.open("a"))
+    with Writer("sealing", given.json) as writer:
         for items in (1_000,) if given.quick else (1_000, 10_000):
             with tempfile.TemporaryDirectory(prefix="sealing-") as folder:
                 for one in measure(items, few if given.quick else many, Path(folder)):
-                    print(json.dumps(one), file=out, flush=True)
+                    writer.add(one)
+                    between = "" if one.low is None else f" [{one.low:.3f} to {one.high:.3f}]"
+                    print(f"{one.case:14} {one.measure:18} {one.category:36} {one.value:9.3f} {one.unit}{between}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _BLOCK: Final = 512
 
 
 def fitted(vectors: NDArray[Any]) -> Halves:
-    """Vectors of shape `(n, d)` as the nearest that can be packed: numbers are off by 1/2,047 of their vector's greatest at most.
+    """The nearest vectors that can be packed, of shape `(n, d)`: each number is off by 1/2,047 of the greatest at most.
 
     Raises ValueError for a number beyond `LARGEST`, or one that is none.
     """

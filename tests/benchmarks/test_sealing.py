@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks.sealing import CIPHERS, compared, null_cipher
+from benchmarks.records import Writer, read
+from benchmarks.sealing import compared, measure, null_cipher
 from benchmarks.speed import FreeEmbedder
 from benchmarks.steps import ADDING, REST, SEARCHING, Step, shares, watching
 
+from benchmarks import report
 from tacita import Memory, hazmat
 
 WORD = "quokkastrudel"
@@ -42,11 +44,33 @@ def test_the_null_cipher_is_gone_with_its_block(tmp_path: Path) -> None:
 
 def test_ratios_are_of_neighbouring_blocks() -> None:
     taken = {"sealed": [(2.0, 1.0), (4.0, 1.0), (6.0, 1.0)], "null": [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]}
-    found = {(one["case"], one["measure"]): one for one in compared(taken, "search", 10)}
-    assert found[("10 items", "search_ratio_clock")]["value"] == 2.0
-    assert found[("10 items", "search_ratio_cpu")]["value"] == 1.0
-    assert "target 1.05" in found[("10 items", "search_ratio_clock")]["note"]
-    assert {case for case, _ in found} == {"10 items", *(f"10 items, {cipher}" for cipher in CIPHERS)}
+    found = {(one.system, one.measure): one for one in compared(taken, "search", 1_000)}
+    assert {one.case for one in found.values()} == {"1,000 items"}
+    assert found["tacita", "search_ratio"].value == 2.0
+    assert found["tacita", "search_ratio_cpu"].value == 1.0
+    assert found["tacita", "search_ratio"].note == "at most 1.05"
+    assert found["tacita", "search"].value == 2 * (found["null", "search"].value or 0) == 20.0
+
+
+def test_a_run_becomes_a_page(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "homes").mkdir()
+    blocks = dict.fromkeys(("search", "add", "bulk", "cold"), 2)
+    with Writer("sealing", tmp_path / "records" / "sealing.jsonl") as writer:
+        for one in measure(40, blocks, tmp_path / "homes"):
+            writer.add(one)
+    (run,) = read(tmp_path / "records" / "sealing.jsonl")
+    for kind in blocks:
+        assert {one.system for one in run.records if one.measure == kind} == {"tacita", "null"}
+    for kind in ("search", "add"):
+        told = [one.value or 0 for one in run.records if one.measure == f"{kind}_share"]
+        assert sum(told) == pytest.approx(100, abs=0.5)
+        assert told == sorted(told, reverse=True)
+    page = report.write(tmp_path / "records", tmp_path / "pages")["sealing"].text()
+    assert "| search |" in page
+    assert "at most 1.05" in page
+    assert "sealing-40-items-add.svg" in page
+    assert "commit in the store" in (tmp_path / "pages" / "sealing.md").read_text()
 
 
 class Slow:

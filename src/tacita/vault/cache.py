@@ -253,10 +253,10 @@ class Vaults(Generic[Index]):
             return rekey.find(self.store, self.keys, tenant, vault_id)
 
         found = find()
-        if found is None:
-            left = self.store.head(vault_id)
+        left = None if found is not None else self.store.head(vault_id)
+        if left is not None:
             # Its rows may be of a vault that another process made since the ring was asked.
-            found = None if left is None else find()
+            found = find()
         if found is None:
             if left is not None:
                 if not self.keys.ring.shredded(vault_id):
