@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -70,6 +71,17 @@ class Lossy(Faithful):
     def close(self) -> None:
         self._write(self._waiting, "a")
         self._waiting = ()
+
+
+class Strict(Faithful):
+    """Refuses an id that it holds, and takes longer to say that it kept something than to keep it."""
+
+    def add_one(self, person: str, item: Item) -> str:
+        if any(held == item.id for _, held, *_ in self._rows):
+            raise KeyError(item.id)
+        super().add_one(person, item)
+        time.sleep(0.05)
+        return item.id
 
 
 class Torn(Faithful):
