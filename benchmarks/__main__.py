@@ -76,7 +76,9 @@ def steps(given: argparse.Namespace) -> Iterator[Step]:
         yield Step("speed", ["benchmarks.speed", "--embedder", "local:minilm"], records=False)
     yield Step("yardsticks", ["benchmarks.yardsticks", *quick])
     yield Step("sealing", ["benchmarks.sealing", *quick])
-    yield Step("retrieval", ["benchmarks.retrieval", "--synthetic", *sets, *(["--sizes=100K"] if given.quick else [])])
+    peers = [f"--peers={given.peers}"] if given.peers else []
+    sizes = ["--sizes=100K"] if given.quick else []
+    yield Step("retrieval", ["benchmarks.retrieval", "--synthetic", *sets, *sizes, *peers])
     if given.model:
         data = [each for each in sets if not each.startswith("--metrics")]
         yield Step("answering", ["benchmarks.answering", f"--model={given.model}", *data])

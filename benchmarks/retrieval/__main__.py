@@ -1,7 +1,7 @@
 """Recall of Tacita and of baselines on one set of questions each, through the public API.
 
     python -m benchmarks.retrieval [--synthetic] [--locomo FILE] [--beam CHATS [--sizes 100K 500K 1M]]
-        [--lme-s FILE] [--lme-m FILE] [--metrics EVAL_RETRIEVAL.py] [--json RECORDS.jsonl]
+        [--lme-s FILE] [--lme-m FILE] [--metrics EVAL_RETRIEVAL.py] [--peers PYTHON [--systems NAME,...]] [--json RECORDS.jsonl]
 
 Data sets belong to others and are named by path. `--metrics` names definitions that ours are held to: the run stops where
 they differ. Without any set, the synthetic one is measured.
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from benchmarks.records import Record, Writer
 from benchmarks.retrieval import datasets, definitions, scores, synthetic
 from benchmarks.retrieval.cases import DataSet
 from benchmarks.retrieval.measuring import BUDGET, SUITE, measure, records
+from benchmarks.retrieval.peers import RANKED, Ended, Peer
 from benchmarks.retrieval.rankers import Ranker, Tacita, baselines, find_embedder
+
+from tacita.ports.models import Embedder
 
 SHOWN = ("recall@5", "recall@10", "recall@20", "recall@50", "any@5", "all@5", "ndcg@10", BUDGET, "question_ms")
 
@@ -85,24 +89,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=(__doc__ or "").split("\n")[0])
     add_sets(parser)
     parser.add_argument("--metrics", type=Path, help="definitions that ours are held to")
+    parser.add_argument("--peers", default="", help="a Python that has what benchmarks/peers compares with")
+    parser.add_argument("--systems", default=",".join(RANKED), help="which of them, with commas (%(default)s)")
     given = parser.parse_args(arguments)
     theirs = definitions.load(given.metrics) if given.metrics else None
     score = definitions.checked_score(theirs) if theirs else scores.score
     embedder = find_embedder(given.embedder)
+    systems = [name for name in given.systems.split(",") if name] if given.peers else []
     with Writer(SUITE, given.json) as writer:
         for loaded, path in wanted(given):
             data = loaded()
             try:
                 if theirs is not None and path is not None:
                     definitions.check_cases(data, definitions.their_cases(theirs, data, path, given.lme_index))
-                made = run(data, [Tacita(embedder), *baselines(embedder)], score)
-            except definitions.Differs as error:
+                with started(systems, given.peers, embedder) as peers:
+                    made = run(data, [Tacita(embedder), *baselines(embedder), *peers], score)
+            except (definitions.Differs, Ended) as error:
                 print(error, file=sys.stderr)
                 return 1
             for record in made:
                 writer.add(record)
             show(data, made)
     return 0
+
+
+@contextmanager
+def started(systems: Sequence[str], python: str, embedder: Embedder) -> Iterator[list[Peer]]:
+    """The peers that are there; of the others it is said why they are not. Raises Ended."""
+    peers: list[Peer] = []
+    try:
+        for name in systems:
+            peer = Peer(name, python, embedder)
+            if peer.missing is None:
+                peers.append(peer)
+            else:
+                print(f"{name} is left out: {peer.missing}", file=sys.stderr)
+                peer.close()
+        yield peers
+    finally:
+        for peer in peers:
+            peer.close()
 
 
 def run(data: DataSet, rankers: list[Ranker], score: definitions.Score) -> list[Record]:

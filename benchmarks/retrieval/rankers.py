@@ -138,10 +138,23 @@ class Bm25:
         return self._library.tokenize(texts, stopwords="en", stemmer=self._stemmer, show_progress=False)
 
 
+BATCH = 128
+
+
+def embedded(embedder: Embedder, texts: Sequence[str], progress: Progress) -> NDArray[np.float32]:
+    """Vectors of texts, in order, shape (n, dimensions)."""
+    # Texts of like length share a batch: padding is most of the cost otherwise.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    rows: NDArray[np.float32] = np.empty((len(texts), embedder.dimensions), np.float32)
+    for start in range(0, len(order), BATCH):
+        part = order[start : start + BATCH]
+        rows[part] = checked_embed(embedder, [texts[row] for row in part])
+        progress(len(part))
+    return rows
+
+
 class Cosine:
     """Cosine of the embedder's vectors, the whole turn as one text: what a vector store does."""
-
-    BATCH = 128
 
     def __init__(self, embedder: Embedder, name: str = "minilm") -> None:
         self.name, self.version = name, embedder.name
@@ -152,14 +165,7 @@ class Cosine:
     def open(self, haystack: Haystack, progress: Progress) -> None:
         if self._open == haystack.key:
             return
-        texts = [turn.spoken or "-" for turn in haystack.turns]
-        # Texts of like length share a batch: padding is most of the cost otherwise.
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-        self._rows: NDArray[np.float32] = np.empty((len(texts), self._embedder.dimensions), np.float32)
-        for start in range(0, len(order), self.BATCH):
-            part = order[start : start + self.BATCH]
-            self._rows[part] = checked_embed(self._embedder, [texts[row] for row in part])
-            progress(len(part))
+        self._rows = embedded(self._embedder, [turn.spoken or "-" for turn in haystack.turns], progress)
         self._ids, self._open = [turn.id for turn in haystack.turns], haystack.key
 
     def rank(self, question: Question, k: int) -> Sequence[Hashable]:

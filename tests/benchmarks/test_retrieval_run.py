@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Hashable
 from pathlib import Path
 
 import pytest
 from benchmarks.records import read
 from benchmarks.retrieval import datasets, scores, synthetic
-from benchmarks.retrieval.__main__ import main, run
+from benchmarks.retrieval.__main__ import main, run, started
 from benchmarks.retrieval.cases import DataSet
 from benchmarks.retrieval.measuring import BUDGET, measure, records
+from benchmarks.retrieval.peers import Ended, Peer
 from benchmarks.retrieval.rankers import Cosine, Fused, Ranker, Tacita
 
+from tacita import Memory
 from tacita.testing.embedder import HashEmbedder
 
 
@@ -96,6 +100,41 @@ def test_the_command_writes_records_and_stops_where_definitions_differ(
     other.write_text("def load_lme(args): return [], {}\ndef score(ranked, gold): return {}\n")
     assert main([f"--lme-s={lme_file}", f"--metrics={other}"]) == 1
     assert "2 questions are in one loader only" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_peer_ranks_in_a_process_of_its_own_as_it_would_here(tmp_path: Path) -> None:
+    """Tacita stands in for one: it is installed, and says the same without names, roles and times."""
+    data = two()
+    questions = data.questions[::5]
+    memory = Memory(tmp_path, store="memory:", keys="ephemeral:", embedder=HashEmbedder())
+    peer = Peer("tacita", sys.executable, HashEmbedder())
+    assert peer.missing is None
+    turn_of: dict[str, Hashable] = {}
+    try:
+        for question in questions:
+            haystack = question.haystack
+            peer.open(haystack, lambda _: None)
+            if not set(turn_of.values()) & {turn.id for turn in haystack.turns}:
+                added = memory.add([turn.spoken for turn in haystack.turns], user_id=haystack.key)
+                turn_of |= zip(added.ids, (turn.id for turn in haystack.turns), strict=True)
+            found = memory.search(question.text, user_id=haystack.key, top_k=10)
+            assert peer.rank(question, 10) == [turn_of[hit.id] for hit in found]
+            assert set(peer.rank(question, 50)) <= {turn.id for turn in haystack.turns}
+        peer._process.kill()
+        with pytest.raises(Ended, match="^tacita: "):
+            peer.rank(questions[0], 3)
+    finally:
+        peer.close()
+        memory.close()
+
+
+def test_peers_that_are_not_there_are_left_out_and_say_why(capsys: pytest.CaptureFixture[str]) -> None:
+    with started(["letta"], sys.executable, HashEmbedder()) as peers:
+        assert peers == []
+    assert "letta is left out: not run" in capsys.readouterr().err
+    with pytest.raises(Ended, match="nosuch: KeyError"), started(["nosuch"], sys.executable, HashEmbedder()):
+        pass
 
 
 def test_a_run_closes_what_it_opened(tmp_path: Path) -> None:
