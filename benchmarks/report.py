@@ -367,7 +367,7 @@ def sealing(page: Page, name: str, runs: Sequence[Run]) -> None:
                 title = f"{case}: where the time of one {kind} goes"
                 page.draw(
                     f"{name}-{_slug(case)}-{kind}.svg",
-                    f"Shares of a {kind}: "
+                    f"Shares of one {kind}: "
                     + ", ".join(f"{step} {number(one.value)} %" for step, one in shares.items()),
                     lambda title=title, shares=shares: plots.bars(title, shares),  # type: ignore[misc]
                 )

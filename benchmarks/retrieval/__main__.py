@@ -63,7 +63,8 @@ def show(data: DataSet, made: list[Record]) -> None:
     """The table of one data set."""
     asked = {record.n for record in made if record.measure == "recall@10" and not record.category}
     print(f"\n{data.name}: {max(n or 0 for n in asked)} questions; {'; '.join(data.notes) or 'none left out'}")
-    print(f"  {'':10s}" + "".join(f"{_short(name):>13s}" for name in SHOWN))
+    wide = max(len(record.system) for record in made)
+    print(f"  {'':{wide}s}" + "".join(f"{_short(name):>13s}" for name in SHOWN))
     totals: dict[str, dict[str, Record]] = {}
     parts: dict[str, dict[str, Record]] = {}
     for record in made:
@@ -72,9 +73,11 @@ def show(data: DataSet, made: list[Record]) -> None:
         elif record.measure == "recall@10":
             parts.setdefault(record.category, {})[record.system] = record
     for system, of in totals.items():
-        print(f"  {system:10s}" + "".join(f"{of[name].value:13.1f}" if name in of else f"{'':13s}" for name in SHOWN))
+        print(
+            f"  {system:{wide}s}" + "".join(f"{of[name].value:13.1f}" if name in of else f"{'':13s}" for name in SHOWN)
+        )
     for system, of in totals.items():
-        print(f"  {system:10s} recall@10, 95 % interval: {of['recall@10'].low} to {of['recall@10'].high}")
+        print(f"  {system:{wide}s} recall@10, 95 % interval: {of['recall@10'].low} to {of['recall@10'].high}")
     for category, by_system in parts.items():
         values = "  ".join(f"{system} {record.value:.1f}" for system, record in by_system.items())
         print(f"    {category:26s} n={next(iter(by_system.values())).n:4d}  recall@10  {values}")

@@ -122,7 +122,7 @@ def test_a_peer_ranks_in_a_process_of_its_own_as_it_would_here(tmp_path: Path) -
             assert peer.rank(question, 10) == [turn_of[hit.id] for hit in found]
             assert set(peer.rank(question, 50)) <= {turn.id for turn in haystack.turns}
         peer._process.kill()
-        with pytest.raises(Ended, match="^tacita: "):
+        with pytest.raises(Ended, match=r"^tacita: "):
             peer.rank(questions[0], 3)
     finally:
         peer.close()
