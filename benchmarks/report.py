@@ -283,8 +283,11 @@ def speed(page: Page, name: str, runs: Sequence[Run]) -> None:
     page.parts += [about(runs[0]), versions(records)]
     cases = by_case(records)
     systems = list(dict.fromkeys(one.system for one in records))
+    # What one system alone was asked shows how it grows, and stands beside nobody.
+    shared = {case: of for case, of in cases.items() if len({one.system for one in of}) > 1}
+    grown = {case: of for case, of in cases.items() if case not in shared}
     for measure in DRAWN:
-        panel = _speed_panel(measure, cases, systems)
+        panel = _speed_panel(measure, shared, systems)
         if sum(len(row) for row in panel.values.values()) > 1:
             drawn = [system for system in systems if panel.values.get(system)]
             page.draw(
@@ -292,6 +295,13 @@ def speed(page: Page, name: str, runs: Sequence[Run]) -> None:
                 f"{SPEED[measure]} of each system",
                 lambda panel=panel, drawn=drawn: plots.dots([panel], drawn, width=8.0),  # type: ignore[misc]
             )
+    if len(grown) > 1:
+        panel = _speed_panel("search_p50", grown, [OURS])
+        page.draw(
+            f"{name}-alone.svg",
+            "Tacita's search with more items and more people",
+            lambda: plots.dots([panel], [OURS], width=8.0),
+        )
     notes: dict[str, int] = {}
     for case, of in cases.items():
         page.parts.append(f"## {case}")
