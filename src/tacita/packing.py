@@ -22,6 +22,8 @@ _LEAST: Final = -24
 """The power of two of float16's smallest number, kept as 0."""
 _GREATEST: Final = 28
 _BITS: Final = 11
+_ROUNDED_UP: Final = 1.00025
+"""The greatest number counts for so much more: else one between 2,047 and a half and 2,048 would be rounded to one too many."""
 _BLOCK: Final = 512
 """Vectors that are turned at a time: their floats stay in the cache."""
 
@@ -51,16 +53,14 @@ def _pack(vectors: NDArray[np.float32], rows: NDArray[np.uint8]) -> None:
     greatest = np.abs(vectors).max(axis=1, initial=0.0)
     if not (greatest <= LARGEST).all():
         raise ValueError("a vector with a number that is too great, or none")
-    powers = np.maximum(np.frexp(greatest)[1] - _BITS, _LEAST)
-    # The greatest may have been rounded up to the next power of two.
-    powers += np.rint(np.ldexp(greatest, -powers)) > (1 << _BITS) - 1
+    powers = np.maximum(np.frexp(greatest * _ROUNDED_UP)[1] - _BITS, _LEAST)
     whole = np.rint(vectors * np.ldexp(np.float32(1), -powers)[:, None]).astype(np.int16)
-    rows[:, 0] = powers - _LEAST
-    rows[:, 1 : 1 + dimensions] = (whole >> 4).astype(np.uint8)
-    lower = (whole & 15).astype(np.uint8)
     half = (dimensions + 1) // 2
+    lower = whole & 15
+    lower[:, : dimensions - half] |= lower[:, half:] << 4
+    rows[:, 0] = powers - _LEAST
+    rows[:, 1 : 1 + dimensions] = whole >> 4
     rows[:, 1 + dimensions :] = lower[:, :half]
-    rows[:, 1 + dimensions : 1 + 2 * dimensions - half] |= lower[:, half:] << 4
 
 
 def unpacked(rows: NDArray[np.uint8]) -> Halves:
