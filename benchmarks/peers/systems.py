@@ -80,13 +80,13 @@ SYSTEMS = (
         "letta",
         "",
         "letta",
-        refuses="not run: no adapter has been written, and whether it works without a model was not tried",
+        refuses="not run: its memory belongs to agents of a server that is set up with a model; no adapter has been written",
     ),
     _peer(
         "cognee",
         "",
         "cognee",
-        refuses="not run: no adapter has been written, and whether it works without a model was not tried",
+        refuses="not run: what it finds is made by a language model, or by GLiNER, whose weights it loads from a model hub",
     ),
 )
 
