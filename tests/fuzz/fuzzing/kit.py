@@ -81,9 +81,11 @@ def from_json(data: bytes) -> Any:
 
 
 def from_msgpack(data: bytes) -> Any:
-    """A hostile Python value from MessagePack. Raises ValueError for bytes that are none."""
+    """A hostile Python value from MessagePack, which can be written again. Raises ValueError for bytes that are none."""
     try:
-        return msgspec.msgpack.decode(data)
+        value = msgspec.msgpack.decode(data)
+        msgspec.msgpack.encode(value)
+        return value
     except RecursionError:
         raise ValueError("too deep for the harness itself") from None
 
