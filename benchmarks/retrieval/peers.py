@@ -59,7 +59,8 @@ class Peer:
     def open(self, haystack: Haystack, progress: Progress) -> None:
         if self._open == haystack.key:
             return
-        texts = [turn.spoken or "-" for turn in haystack.turns]
+        # Some strip what they are given before they ask for its vector.
+        texts = [turn.spoken.strip() or "-" for turn in haystack.turns]
         vectors = Path(self._folder.name) / "vectors.npy"
         np.save(vectors, embedded(self._embedder, texts, lambda _: None))
         self._asked({"take": texts, "vectors": str(vectors)})
@@ -70,7 +71,7 @@ class Peer:
         if self._last[0] != question.text:
             (asked,) = checked_embed(self._embedder, [question.text])
             self._last = question.text, asked.tolist()
-        found = self._asked({"ask": question.text, "vector": self._last[1], "k": min(k, len(self._ids))})
+        found = self._asked({"ask": question.text.strip(), "vector": self._last[1], "k": min(k, len(self._ids))})
         return list(dict.fromkeys(self._ids[number] for number in found))
 
     def _asked(self, what: dict[str, Any]) -> Any:
