@@ -14,7 +14,7 @@ from tacita.patterns import lazy_pattern
 from tacita.privacy import checksums
 from tacita.privacy.checksums import digits
 from tacita.privacy.findings import Finding
-from tacita.privacy.matching import Text, compile_pattern
+from tacita.privacy.matching import Memo, Text, compile_pattern
 
 _TWO_GROUPS: Final = frozenset({(3, 4), (4, 4), (3, 6), (4, 6), (5, 5), (5, 6)})
 """Lengths of the parts of telephone numbers that are written in two."""
@@ -195,17 +195,17 @@ def personal(searched: Text) -> Iterator[Finding]:
     if len(text) <= _TOGETHER and not searched.has(_any()):
         return
     # Many patterns need the same: a digit, or a name.
-    has = cache(searched.has)
+    has = Memo(searched.has)
     for pattern, compiled, needed in _compiled():
-        if not has(needed):
+        if not has[needed]:
             continue
         # A text made to be slow repeats itself. What is remembered here ends with this call.
-        holds = cache(pattern.holds)
+        holds = Memo(pattern.holds)
         found = 0
         for looks, (start, end) in enumerate(searched.spans(compiled, 1 if compiled.groups else 0)):
             if found == MOST or looks == LOOKS:
                 yield Finding(pattern.type, "pii", start, len(text))
                 break
-            if holds(text[start:end]) and (not pattern.alone or _alone(text, start, end)):
+            if holds[text[start:end]] and (not pattern.alone or _alone(text, start, end)):
                 found += 1
                 yield Finding(pattern.type, "pii", start, end)

@@ -19,7 +19,7 @@ from tacita.privacy.entropy import entropy, is_placeholder
 from tacita.privacy.findings import Finding
 from tacita.privacy.formats import AROUND, CONTEXTS, FORMS, Context, Form
 from tacita.privacy.kubernetes import kubernetes
-from tacita.privacy.matching import Text, compile_pattern, without_groups
+from tacita.privacy.matching import Memo, Text, compile_pattern, without_groups
 from tacita.privacy.published import PUBLISHED
 
 _WORD: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_~")
@@ -61,6 +61,11 @@ def _begins() -> Any:
 
 
 @cache
+def _around() -> Any:
+    return compile_pattern(AROUND)
+
+
+@cache
 def _contexts() -> list[tuple[Context, Any]]:
     return [(context, compile_pattern(context.pattern)) for context in CONTEXTS]
 
@@ -84,13 +89,13 @@ def secrets(searched: Text) -> Iterator[Finding]:
     text = searched.text
     if searched.has(_begins()):
         yield from _bounded(_by_form(text), text)
-    if searched.has(compile_pattern(AROUND)):
+    if searched.has(_around()):
         for context, pattern in _contexts():
             yield from _bounded(_in_context(searched, context, pattern), text)
     yield from _bounded(_assigned(searched), text)
-    said = cache(is_spoken_secret)
+    said = Memo(is_spoken_secret)
     for start, end in searched.spans(_spoken(), 1):
-        if said(text[start:end]):
+        if said[text[start:end]]:
             yield Finding("password", "secret", start, start + len(text[start:end].rstrip(".,!?;:")))
     yield from kubernetes(text)
 
@@ -104,33 +109,33 @@ def _bounded(found: Iterator[Finding], text: str) -> Iterator[Finding]:
 
 
 def _in_context(searched: Text, context: Context, pattern: Any) -> Iterator[Finding]:
-    @cache
-    def holds(value: str) -> bool:
+    def holding(value: str) -> bool:
         return _counts(value, context.bits) and not (context.type in _TOLD and value.translate(_NO_SIGNS).isalpha())
 
+    holds = Memo(holding)
     for start, end in searched.spans(pattern, 1):
-        if holds(searched.text[start:end]):
+        if holds[searched.text[start:end]]:
             yield Finding(context.type, "secret", start, end)
 
 
 def _assigned(searched: Text) -> Iterator[Finding]:
     # A text made to be slow repeats itself. What is remembered here ends with this call.
-    strength, holds = cache(name_strength), cache(is_secret)
     find, take_apart = _assignment()
-    taken_apart = cache(take_apart.match)
+    strength, taken_apart = Memo(name_strength), Memo(take_apart.match)
+    holds: Memo[tuple[str, str], bool] = Memo(lambda said: is_secret(said[0], strength[said[0]], said[1]))
     looks = 0
     for start, end in searched.spans(find):
-        parts = taken_apart(searched.text[start:end])
+        parts = taken_apart[searched.text[start:end]]
         if parts is None:
             # The two engines differ about rare letters and white space. What only one of them can read is masked.
             yield Finding("token", "secret", start, end)
             continue
         name, value = parts["name"], parts["value"].rstrip(".:!?")
-        if not strength(name):
+        if not strength[name]:
             continue
         looks += 1
         # So many names of secrets in one text are no conversation: what follows is masked unseen.
-        if looks > LOOKS or (holds(name, strength(name), value) and not _published(value)):
+        if looks > LOOKS or (holds[name, value] and not _published(value)):
             kind = "password" if "pass" in name.lower() or "pwd" in name.lower() else "token"
             begin = start + parts.start("value")
             yield Finding(kind, "secret", begin, begin + len(value))
