@@ -78,6 +78,18 @@ class Effort:
     kills: int = 0
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """For a process of a system: on one core, sending nothing home, and with the folder for its home.
+
+    Whatever a system keeps outside the folder that it was given is found there, too.
+    """
+    paths = [str(REPOSITORY / "src"), str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    made = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
+    # A wheel is compiled when it is installed; sources that run from a checkout, when they may be.
+    made.pop("PYTHONDONTWRITEBYTECODE", None)
+    return made | {"HOME": str(folder), "MEM0_DIR": str(folder / "mem0")}
+
+
 class Died(Exception):
     """A system's process ended, or was ended, before its work was done; says how."""
 
@@ -146,19 +158,13 @@ class Run:
             server=server,
         )
         script.write_text(json.dumps(asdict(order)))
-        paths = [str(REPOSITORY / "src"), str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
-        # A wheel is compiled when it is installed; sources that run from a checkout, when they may be.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        # Whatever a system keeps outside the folder that it was given is found there, too.
-        environment |= {"HOME": str(self.folder), "MEM0_DIR": str(self.folder / "mem0")}
         with (self.root / "stderr").open("wb") as errors:
             return subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.peers.work", str(script)],
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env=environment(self.folder),
                 cwd=self.root,
             )
 

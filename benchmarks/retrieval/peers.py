@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Hashable, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.peers.harness import ONE_THREAD, QUIET, REPOSITORY
+from benchmarks.peers.harness import environment
 from benchmarks.retrieval.cases import Haystack, Question
 from benchmarks.retrieval.rankers import Progress, embedded
 
@@ -38,16 +37,13 @@ class Peer:
         self._last: tuple[str, list[float]] = ("", [])
         root = Path(self._folder.name)
         (root / "system").mkdir()
-        paths = [str(REPOSITORY / "src"), str(REPOSITORY)]
-        environment = {**os.environ, **ONE_THREAD, **QUIET, "PYTHONPATH": os.pathsep.join(paths)}
-        environment |= {"HOME": str(root / "system"), "MEM0_DIR": str(root / "system" / "mem0")}
         with (root / "stderr").open("wb") as errors:
             self._process = subprocess.Popen(
                 [python, "-m", "benchmarks.peers.ranking", name, str(root / "system")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env=environment(root / "system"),
                 cwd=root,
                 text=True,
             )

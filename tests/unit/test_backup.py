@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -382,11 +382,9 @@ def test_half_a_copy_is_refused_and_changes_nothing(home: Path, tmp_path: Path) 
     assert not left_behind(home)
 
 
-def test_a_write_ahead_log_that_is_a_link_is_not_followed(home: Path, tmp_path: Path) -> None:
-    copy, elsewhere = tmp_path / "copy.db", tmp_path / "elsewhere"
-    with opened(home) as memory:
-        memory.add("ana", user_id="ana")
-        memory.backup(copy)
+def test_a_write_ahead_log_that_is_a_link_is_not_followed(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    home, copy = copied
+    elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"not of this copy")
     Path(f"{copy}-wal").symlink_to(elsewhere)
     with pytest.raises(InvalidInput, match="is a link"):
@@ -395,12 +393,25 @@ def test_a_write_ahead_log_that_is_a_link_is_not_followed(home: Path, tmp_path: 
     assert not left_behind(home)
 
 
-def test_what_else_lies_beside_a_copy_is_left_there(home: Path, tmp_path: Path) -> None:
-    """SQLite deletes the files that a rollback journal names."""
-    copy = tmp_path / "copy.db"
+def test_a_write_ahead_log_of_another_copy_changes_nothing(copied: tuple[Path, Path], tmp_path: Path) -> None:
+    home, copy = copied
+    (tmp_path / "other").mkdir()
+    killed, _ = killed_while_updating(tmp_path / "other" / "home", tmp_path / "other")
+    log = Path(f"{killed}-wal")
+    assert log.stat().st_size > 0
+    shutil.copyfile(log, f"{copy}-wal")
+    with suppress(Tampered, StoreError):
+        restore_data(settings(home), copy)
     with opened(home) as memory:
-        memory.add("ana", user_id="ana")
-        memory.backup(copy)
+        assert memory.verify().ok
+        assert texts(memory, "ana") == {"ana one", "ana two"}
+        assert texts(memory, "rui") == {"rui one"}
+    assert not left_behind(home)
+
+
+def test_what_else_lies_beside_a_copy_is_left_there(copied: tuple[Path, Path]) -> None:
+    """SQLite deletes the files that a rollback journal names."""
+    home, copy = copied
     journal = Path(f"{copy}-journal")
     journal.write_bytes(b"a journal that somebody planted")
     restore_data(settings(home), copy)

@@ -197,7 +197,7 @@ def personal(searched: Text) -> Iterator[Finding]:
     # Many patterns need the same: a digit, or a name.
     has = Memo(searched.has)
     for pattern, compiled, needed in _compiled():
-        if not has[needed]:
+        if not has(needed):
             continue
         # A text made to be slow repeats itself. What is remembered here ends with this call.
         holds = Memo(pattern.holds)
@@ -206,6 +206,6 @@ def personal(searched: Text) -> Iterator[Finding]:
             if found == MOST or looks == LOOKS:
                 yield Finding(pattern.type, "pii", start, len(text))
                 break
-            if holds[text[start:end]] and (not pattern.alone or _alone(text, start, end)):
+            if holds(text[start:end]) and (not pattern.alone or _alone(text, start, end)):
                 found += 1
                 yield Finding(pattern.type, "pii", start, end)

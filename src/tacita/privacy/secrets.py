@@ -95,7 +95,7 @@ def secrets(searched: Text) -> Iterator[Finding]:
     yield from _bounded(_assigned(searched), text)
     said = Memo(is_spoken_secret)
     for start, end in searched.spans(_spoken(), 1):
-        if said[text[start:end]]:
+        if said(text[start:end]):
             yield Finding("password", "secret", start, start + len(text[start:end].rstrip(".,!?;:")))
     yield from kubernetes(text)
 
@@ -114,28 +114,27 @@ def _in_context(searched: Text, context: Context, pattern: Any) -> Iterator[Find
 
     holds = Memo(holding)
     for start, end in searched.spans(pattern, 1):
-        if holds[searched.text[start:end]]:
+        if holds(searched.text[start:end]):
             yield Finding(context.type, "secret", start, end)
 
 
 def _assigned(searched: Text) -> Iterator[Finding]:
     # A text made to be slow repeats itself. What is remembered here ends with this call.
     find, take_apart = _assignment()
-    strength, taken_apart = Memo(name_strength), Memo(take_apart.match)
-    holds: Memo[tuple[str, str], bool] = Memo(lambda said: is_secret(said[0], strength[said[0]], said[1]))
+    strength, holds, taken_apart = Memo(name_strength), Memo(is_secret), Memo(take_apart.match)
     looks = 0
     for start, end in searched.spans(find):
-        parts = taken_apart[searched.text[start:end]]
+        parts = taken_apart(searched.text[start:end])
         if parts is None:
             # The two engines differ about rare letters and white space. What only one of them can read is masked.
             yield Finding("token", "secret", start, end)
             continue
         name, value = parts["name"], parts["value"].rstrip(".:!?")
-        if not strength[name]:
+        if not strength(name):
             continue
         looks += 1
         # So many names of secrets in one text are no conversation: what follows is masked unseen.
-        if looks > LOOKS or (holds[name, value] and not _published(value)):
+        if looks > LOOKS or (holds(name, strength(name), value) and not _published(value)):
             kind = "password" if "pass" in name.lower() or "pwd" in name.lower() else "token"
             begin = start + parts.start("value")
             yield Finding(kind, "secret", begin, begin + len(value))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import io
-import shutil
 import socket
 import ssl
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from fuzzing.kit import MARKER, Refused, Target, attempt, from_json, json_seeds, require, skips_unreadable
+from fuzzing.stored import FOLDER
 from tacita.errors import AccessDenied, ConfigError, ModelError
 from tacita.flows.rerank import _labels
 from tacita.items import Trust
@@ -26,8 +23,6 @@ from tacita.pipeline import facts, pictures, portrait, reply
 from tacita.pipeline.facts import Known, Source
 from tacita.pipeline.reconcile import reconcile
 
-_FOLDER: Final = Path(tempfile.mkdtemp(prefix="tacita-fuzz-"))
-atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 _SOURCES: Final = {
     "m1": Source(b"1" * 16, "I moved to Porto in May 2023 and drink green tea.", 10**15, Trust.USER, "Ana"),
     "m2": Source(b"2" * 16, "Straße, ﬁre and 東京 tea \U0001f600", 10**15, Trust.UNTRUSTED),
@@ -130,7 +125,7 @@ def _inside(address: str) -> bool:
 
 def distilled(data: bytes) -> None:
     """A table of word vectors: ConfigError, or one that is written again as it was."""
-    path = _FOLDER / "table"
+    path = FOLDER / "table"
     path.write_bytes(data)
     head = attempt(lambda: table.read_head(path), ConfigError)
     if isinstance(head, Refused):
@@ -145,7 +140,7 @@ def distilled(data: bytes) -> None:
 
 
 def _tables() -> Iterator[bytes]:
-    path = _FOLDER / "made"
+    path = FOLDER / "made"
     for rows, dimensions in ((1, 1), (3, 4)):
         made = np.arange(rows * dimensions, dtype=np.float16).reshape(rows, dimensions)
         table.write(path, made, weights="ab" * 32, tokenizer="cd" * 32)

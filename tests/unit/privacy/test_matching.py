@@ -7,11 +7,12 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from tacita.privacy.assignments import ASSIGNMENT
 from tacita.privacy.detect import scan
 from tacita.privacy.formats import AROUND, CONTEXTS, FORMS, Context, Form
-from tacita.privacy.matching import Text, compile_pattern, without_groups
+from tacita.privacy.matching import Memo, Text, compile_pattern, without_groups
 from tacita.privacy.personal import MOST, PATTERNS, Pattern, personal
 from tacita.privacy.personal import _needed as needed
 from tacita.privacy.secrets import LOOKS, _begins
@@ -24,6 +25,15 @@ _FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(Healt
 def test_spans_are_characters_whatever_the_encoding_takes(text: str) -> None:
     pattern = r"[a-z]+"
     assert list(Text(text).spans(compile_pattern(pattern))) == [found.span() for found in re.finditer(pattern, text)]
+
+
+def test_what_is_remembered_is_asked_once_and_shown_to_nobody() -> None:
+    asked: list[tuple[str, int]] = []
+    memo = Memo(lambda text, number: asked.append((text, number)) or len(asked))
+    assert [memo("hunter2", 1), memo("hunter2", 1), memo("hunter2", 2)] == [1, 1, 2]
+    assert asked == [("hunter2", 1), ("hunter2", 2)]
+    for shown in (repr(memo), str([memo]), pretty_repr(memo), pretty_repr({"memo": memo})):
+        assert "hunter2" not in shown
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda each: each.type)
