@@ -42,7 +42,7 @@ Clock = Callable[[], int]
 State = VaultState[SearchIndex]
 Vault = OpenVault[SearchIndex]
 
-INDEX_LAYOUT = "4"
+INDEX_LAYOUT = "5"
 """Bump when the arrays of `SearchIndex` change: older snapshots are then rebuilt."""
 INDEX = IndexKind(INDEX_LAYOUT, SearchIndex, SearchIndex.from_arrays)
 BARE: IndexKind[SearchIndex] = IndexKind(f"{INDEX_LAYOUT}/bare", BareIndex, BareIndex.from_arrays)

@@ -23,7 +23,7 @@ from tacita.packing import packed
 from tacita.pipeline.pictures import references
 from tacita.privacy.injection import signs, suspicious
 from tacita.privacy.policy import Guarded, Policy, guard
-from tacita.retrieval.segment import SHORTEST, message_text, segments
+from tacita.retrieval.segment import message_text, segments
 from tacita.vault.events import (
     Embedding,
     Event,
@@ -276,7 +276,7 @@ def embed(engine: Engine, principal: Principal, vault: Vault, messages: Sequence
     spans = []
     for message in messages:
         whole = message_text(message.text, message.name)
-        parts = segments(message.text, message.name) if len(message.text) >= SHORTEST else []
+        parts = segments(message.text, message.name)
         parts = [] if len(parts) < 2 else parts
         spans.append((len(texts), len(texts) + 1 + len(parts)))
         texts += [whole, *parts]

@@ -1,5 +1,5 @@
-"""What kind of question is asked, and which part of it is its topic. English only: other questions are searched as
-they stand.
+"""What kind of question is asked, whose words it wants, and which part of it is its topic. English only: other questions are
+searched as they stand.
 
 "Can you list the order in which I brought up aspects of my budget?" is about a budget; its vector lies near messages
 about lists. And who said something is the signal `speaker`: a name in the embedded question draws that person's
@@ -15,6 +15,7 @@ from itertools import pairwise, product
 from typing import Final
 
 from tacita.patterns import lazy_pattern
+from tacita.retrieval.languages import ENGLISH
 from tacita.retrieval.names import Names
 
 
@@ -27,6 +28,8 @@ class Asking(Enum):
     """A summary or an overview of a topic."""
     ORDER = "order"
     """In which order the asker brought things up."""
+    REPLY = "reply"
+    """What the assistant said."""
     ADVICE = "advice"
     """How to do something: the asker's standing wishes matter, though they may say little about the topic."""
 
@@ -65,6 +68,9 @@ _SPACE_BEFORE_MARK = lazy_pattern(r"\s+(?=[,.?!;:])")
 _MARKS_AT_END = lazy_pattern(r"[,;:\s]*([.?!])[,.?!;:\s]*$")
 _MARKS: Final = " ,.?!;:"
 
+_JOINING: Final = frozenset({"and", "or"})
+_SOURCE: Final = frozenset({"by", "from"})
+
 _Pairs = frozenset[tuple[str, str]]
 
 
@@ -84,11 +90,19 @@ _WANTED: Final = (
 )
 _HOW: Final = _pairs("how", "do can could should would might")
 _DO_I: Final = _pairs("do can could should would might", "i we")
-_FIRST: Final = frozenset(first for first, _ in _WANTED | _HOW)
-"""Without one of these no advice is wanted, as in most questions."""
-_PAST: Final = _pairs("did have had has", "you i we") | _pairs(
-    "you", "tell remind recall remember list find look give say"
+_REPLIED: Final = (
+    _pairs("did have had", "you")
+    | _pairs(
+        "you",
+        "recommended suggested advised told said explained gave mentioned proposed outlined described showed wrote",
+    )
+    | _pairs(
+        "your", "advice recommendation recommendations suggestion suggestions answer answers explanation explanations"
+    )
 )
+_FIRST: Final = frozenset(first for first, _ in _WANTED | _HOW | _REPLIED)
+"""Without one of these neither advice nor a reply is wanted, as in most questions."""
+_PAST: Final = _pairs("did have had has", "i we") | _pairs("you", "tell remind recall remember list find look give say")
 """What was said or done, or may be read out: memory is asked, not advice."""
 
 
@@ -102,8 +116,39 @@ def asking(text: str, found: Sequence[str]) -> Asking:
     if _FIRST.isdisjoint(found):
         return Asking.FACT
     pairs = set(pairwise(found))
+    if not _REPLIED.isdisjoint(pairs):
+        return Asking.REPLY
     wanted = not _WANTED.isdisjoint(pairs) or (not _HOW.isdisjoint(pairs) and not _DO_I.isdisjoint(pairs))
     return Asking.ADVICE if wanted and _PAST.isdisjoint(pairs) else Asking.FACT
+
+
+def teller(found: Sequence[str], guessed: str, speakers: frozenset[str], names: Names) -> str | None:
+    """The known speaker whose own messages answer a question: the only one that it names, or its subject.
+
+    Of several, who stands behind "by", "from" or "according to"; else the first who is more than a possessor ("What did
+    Bo say about Ana's garden?"). None where they share the question ("Ana and Bo"), or a word is the name of several.
+
+    Args:
+        found: the question's `words`.
+        guessed: its language.
+        speakers: whom it names.
+        names: of the vault.
+    """
+    if len(speakers) < 2 or guessed != ENGLISH:
+        return next(iter(speakers)) if len(speakers) == 1 else None
+    people: list[tuple[int, str]] = []
+    for place, word in enumerate(found):
+        named = names.mentioned((word,))
+        if len(named) > 1:
+            return None
+        people += ((place, name) for name in named)
+    for (place, one), (following, other) in pairwise(people):
+        if one != other and (following == place + 1 or (following == place + 2 and found[place + 1] in _JOINING)):
+            return None
+    for place, name in people:
+        if place and (found[place - 1] in _SOURCE or tuple(found[max(0, place - 2) : place]) == ("according", "to")):
+            return name
+    return next((name for place, name in people if not found[place].endswith("'s")), people[0][1])
 
 
 def topic(text: str, kind: Asking, speakers: frozenset[str], names: Names | None) -> str:
@@ -118,7 +163,7 @@ def topic(text: str, kind: Asking, speakers: frozenset[str], names: Names | None
     if kind in (Asking.SUMMARY, Asking.ORDER):
         left = _FRAME.sub(" ", left)
     if speakers and names is not None:
-        left = names.taken_out(left)
+        left = names.taken_out(left, speakers)
     if left is text:
         return text
     left = _MARKS_AT_END.sub(r"\1", _SPACE_BEFORE_MARK.sub("", _SPACES.sub(" ", left)).strip())

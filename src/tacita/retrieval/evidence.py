@@ -124,7 +124,7 @@ def gather(
         outside: where the vectors are, for an index that holds none; then only the best `wanted` are certain.
     """
     cosines = signals.cosines(index, query.vector, query.model, pool, profile, outside=outside, wanted=wanted)
-    speaker = signals.speaker(index, query.speakers, pool)
+    speaker = signals.speaker(index, query.teller, pool)
     inside = signals.inside(index, query.windows, pool)
     # The weights of signals that have nothing to say about this query would only make all scores smaller.
     role = profile.role_in_order if query.asking is Asking.ORDER else profile.role
@@ -140,7 +140,8 @@ def gather(
         total += 0.0 if guidance is None else profile.guidance
 
     parts = _words(index, query, pool, profile, profile.lexical / total)
-    parts.append(_flag("role", signals.user(index, pool), role / total))
+    by_user = signals.user(index, pool)
+    parts.append(_flag("role", ~by_user if query.asking is Asking.REPLY else by_user, role / total))
     if guidance is not None:
         parts.append(_flag("guidance", guidance, profile.guidance / total))
     if speaker is not None:

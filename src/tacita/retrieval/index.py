@@ -41,6 +41,9 @@ QUANTITY: Final = 8
 TIME: Final = 16
 """Flag of a message that speaks of time."""
 
+ASKS: Final = 32
+"""Flag of a message that has more words in its questions than outside."""
+
 LONG_CHARS: Final = 1_200
 
 MODELS: Final = 255
@@ -266,7 +269,8 @@ class SearchIndex:
         self._previous.extend(none)
         self._following.extend(none)
         self._lengths.extend(lengths)
-        self._flags.extend(np.array([_flags(*each) for each in zip(docs, found, strict=True)], np.uint8))
+        asks = [len(asked) > len(told) for told, asked in heads]
+        self._flags.extend(np.array([_flags(*each) for each in zip(docs, found, asks, strict=True)], np.uint8))
         self._speakers.extend(np.array([self.names.number(doc.name) for doc in docs], np.int32))
         self._stamps.extend(np.array([doc.timestamp for doc in docs], np.int64))
         self._space_of.extend(np.zeros(len(docs), np.uint8))
@@ -500,8 +504,8 @@ class SearchIndex:
         return arrays + self.postings.nbytes() + self.names.nbytes() + 200 * len(self._ends)
 
 
-def _flags(doc: DocLike, found: Sequence[str]) -> int:
-    """The flags of a message, from it and the words of its head."""
+def _flags(doc: DocLike, found: Sequence[str], asks: bool) -> int:
+    """The flags of a message, from it and the words of its head, most of which are in questions or not."""
     flags = LONG if len(doc.text) > LONG_CHARS else 0
     if doc.role == "user":
         flags |= USER
@@ -511,6 +515,8 @@ def _flags(doc: DocLike, found: Sequence[str]) -> int:
         flags |= QUANTITY
     if has_time(doc.name, found):
         flags |= TIME
+    if asks:
+        flags |= ASKS
     return flags
 
 

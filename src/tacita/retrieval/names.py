@@ -45,18 +45,18 @@ class Names:
             numbers.update(self._by_word.get(word.removesuffix("'s"), ()))
         return frozenset(self.known[number - 1] for number in numbers)
 
-    def taken_out(self, text: str) -> str:
-        """A text without the words of known names, where these are not written like any other word."""
+    def taken_out(self, text: str, of: frozenset[str]) -> str:
+        """A text without the words of some known names, where these are not written like any other word."""
 
         def kept(word: re.Match[str]) -> str:
             written = word.group()
-            return written if written[0].islower() or not self.mentioned(words(written)) else ""
+            return written if written[0].islower() or self.mentioned(words(written)).isdisjoint(of) else ""
 
         return _WORD.sub(kept, text)
 
-    def numbers(self, names: Iterable[str]) -> list[int]:
-        """The numbers of those names that are known here."""
-        return [number for name in names if (number := self._number.get(name)) is not None]
+    def known_number(self, name: str | None) -> int | None:
+        """The number of a name that is known here."""
+        return None if name is None else self._number.get(name)
 
     def nbytes(self) -> int:
         return 400 * len(self.known)

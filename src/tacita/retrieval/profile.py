@@ -33,11 +33,11 @@ class Profile(msgspec.Struct, frozen=True):
     lexical: float = 0.45
     dense: float = 0.55
     role: float = 0.15
-    """For what the user said, over what an assistant answered."""
+    """For what the user said, over what an assistant answered; the other way round for what the assistant said."""
     role_in_order: float = 0.45
     """The same when the question is in which order the asker brought things up."""
     speaker: float = 0.2
-    """For the one speaker that the query names, against all others."""
+    """For what the one tells whose words the query wants, against what she asks and what others say."""
     guidance: float = 0.5
     """For the standing instructions and preferences that are nearest to a question for advice."""
     guiding: int = 3

@@ -20,8 +20,11 @@ LONGEST_CHARS: Final = 500
 TAIL_CHARS: Final = 40
 """A last group shorter than this joins the one before it."""
 
-SHORTEST: Final = GROUP_CHARS + TAIL_CHARS
-"""A shorter message is one group: what follows a first full group would be too short to stand alone."""
+_SHORTEST: Final = GROUP_CHARS + TAIL_CHARS
+"""Less is one group: what follows a first full group would be too short to stand alone."""
+
+_NOTE: Final = "[", ": ", "]"
+"""What a note begins with, what follows its label, and what it ends with."""
 
 # A class of characters comes first, so that the engine leaps from one candidate to the next.
 _SENTENCE_END = lazy_pattern(r"[.!?\u2026\u3002\uff01\uff1f\u0964\n](?:(?<![.!?\u2026])|(?=\s))\s*")
@@ -35,12 +38,21 @@ def message_text(text: str, name: str | None) -> str:
 def segments(text: str, name: str | None) -> list[str]:
     """Sentence groups of about 100 to 500 characters, each with the speaker's name, in order.
 
-    At most `limits.SEGMENTS`; what comes later is searched by the message's own vector. A message that is one
+    A note at the end, like "[shared photo: a dog on a beach]", is grouped by itself: it tells of something else than what
+    was said. At most `limits.SEGMENTS`; what comes later is searched by the message's own vector. A message that is one
     group gives that group alone, equal to `message_text` up to white space, and needs no vector of its own.
     """
-    if len(text) < SHORTEST:
+    said, note = _parted(text)
+    if not note and len(text) < _SHORTEST:
         return [message_text(whole, name)] if (whole := text.strip()) else []
-    return [message_text(group, name) for group in _groups(text)[:SEGMENTS]]
+    return [message_text(group, name) for group in (_groups(said) + _groups(note))[:SEGMENTS]]
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """What was said, and the note behind it."""
+    bracket, label, end = _NOTE
+    start = text.rfind(bracket) if text.rstrip().endswith(end) else -1
+    return (text[:start], text[start:]) if start >= 0 and label in text[start:] else (text, "")
 
 
 def _groups(text: str) -> list[str]:

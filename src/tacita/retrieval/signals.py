@@ -14,7 +14,7 @@ from tacita.retrieval import fuse
 from tacita.retrieval.dates import DateWords, Window, parts
 from tacita.retrieval.dense import Shares, Space
 from tacita.retrieval.elsewhere import Elsewhere
-from tacita.retrieval.index import GUIDANCE, LONG, SearchIndex
+from tacita.retrieval.index import ASKS, GUIDANCE, LONG, SearchIndex
 from tacita.retrieval.lexical import idf, score
 from tacita.retrieval.outside import SMALL, Outside, Sought
 from tacita.retrieval.pool import Pool
@@ -73,10 +73,13 @@ def holding(index: SearchIndex, flag: int, pool: Pool) -> Flags:
     return held
 
 
-def speaker(index: SearchIndex, names: frozenset[str], pool: Pool) -> Flags | None:
-    """Whether the one known speaker that the query names said it; None unless it names exactly one."""
-    numbers = index.names.numbers(names)
-    return pool.take(index.speakers) == numbers[0] if len(numbers) == 1 else None
+def speaker(index: SearchIndex, teller: str | None, pool: Pool) -> Flags | None:
+    """Whether the teller told it: somebody's questions tell of others. None if that is nobody here."""
+    number = index.names.known_number(teller)
+    if number is None:
+        return None
+    told: Flags = (pool.take(index.speakers) == number) & ((pool.take(index.flags) & ASKS) == 0)
+    return told
 
 
 def inside(index: SearchIndex, spans: tuple[Window, ...], pool: Pool) -> Flags | None:

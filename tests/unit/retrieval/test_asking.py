@@ -19,7 +19,12 @@ KINDS = [
     ("I'm planning a trip. What do you suggest?", Asking.ADVICE),
     ("What are some good books on bees?", Asking.ADVICE),
     ("How many days do I have until the exam?", Asking.FACT),
-    ("What did you recommend for the roof?", Asking.FACT),
+    ("What did you recommend for the roof?", Asking.REPLY),
+    ("Which of the glues you suggested holds in the rain?", Asking.REPLY),
+    ("What was your advice about the roof?", Asking.REPLY),
+    ("Which roof would you suggest?", Asking.ADVICE),
+    ("Summarize what you told me about roofs", Asking.SUMMARY),
+    ("Can you tell me what I told you about roofs?", Asking.FACT),
     ("How do I pay, and have I paid before?", Asking.FACT),
     ("Can you tell me where I live?", Asking.FACT),
     ("Can you remind me of my dentist's name?", Asking.FACT),
@@ -92,6 +97,35 @@ def test_a_text_that_is_no_question_is_of_no_kind() -> None:
     assert (found.asking, found.topic, found.speakers) == (Asking.FACT, text, {"Ana"})
 
 
-def test_words_are_searched_as_they_were_written() -> None:
-    text = "Can you give me a summary of what Ana grows?"
-    assert prepare(text, names=Names(["Ana"])).words == tuple(words(text))
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("What does Bo do?", "Bo"),
+        ("What did Bo say about Ana’s garden?", "Bo"),
+        ("What did Ana's letter tell Bo?", "Bo"),
+        ("How does Ana Lima like the cake that Bo made?", "Ana Lima"),
+        ("Which book has Bo got from Ana?", "Ana Lima"),
+        ("According to Ana, what does Bo want?", "Ana Lima"),
+        ("What was Bo told by Lima?", "Ana Lima"),
+        ("What are Ana's plans for Bo's roof?", "Ana Lima"),
+        ("Where do Ana and Bo live?", None),
+        ("Did Bo or Ana Lima call?", None),
+        ("What do Ana, Bo and Cy like?", None),
+        ("What did Cy tell Bo?", None),
+        ("\u00bfQu\u00e9 le dijo Bo a Ana sobre la casa?", None),
+        ("Was hat Bo gesagt?", "Bo"),
+        ("Who called?", None),
+    ],
+)
+def test_whose_words_a_question_wants(text: str, who: str | None) -> None:
+    names = Names(["Ana Lima", "Bo", "Cy One", "Cy Two"])
+    assert prepare(text, names=names).teller == who
+
+
+def test_words_are_searched_as_they_were_written_but_for_the_tellers_name() -> None:
+    text, names = "Can you give me a summary of what Ana grows for Bo?", Names(["Ana Lima", "Bo"])
+    assert prepare(text, names=names).words == tuple(words(text.replace("Ana ", "")))
+    assert prepare(text).words == prepare(text, names=names, question=False).words == tuple(words(text))
+    # A word that happens to be a name, a name in small letters, and a question that has nothing else.
+    for kept in ("which rose did I plant?", "Who is Rose?", "Rose"):
+        assert prepare(kept, names=Names(["Rose"])).words == tuple(words(kept))

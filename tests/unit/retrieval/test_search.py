@@ -216,6 +216,27 @@ def test_the_named_speaker_the_named_time_and_the_user_count_for_more() -> None:
     assert rank(index, prepare("film"), top_k=4).rows.tolist()[-1] == 3
 
 
+def test_who_asks_about_others_does_not_tell_of_herself() -> None:
+    index = SearchIndex()
+    texts = ["Are you in a film club, like him?", "We saw it in a film club.", "I know nobody in a film club."]
+    index.add([Doc(row, text, "user", "Bo" if row == 2 else "Ana", str(row)) for row, text in enumerate(texts)])
+    query = prepare("What does Ana say about the film club?", names=index.names)
+    found = rank(index, query, explain=True)
+    assert found.rows.tolist()[0] == 1
+    assert found.signals is not None
+    told = [next(each.value for each in signals if each.name == "speaker") for signals in found.signals]
+    assert dict(zip(found.rows.tolist(), told, strict=True)) == {0: 0, 1: 1, 2: 0}
+
+
+def test_what_the_assistant_said_is_wanted_of_the_assistant() -> None:
+    index = SearchIndex()
+    index.add(
+        [Doc(0, "a glue for the roof", "user", session="a"), Doc(1, "a glue for the roof", "assistant", session="b")]
+    )
+    assert rank(index, prepare("Which glue for the roof?")).rows.tolist() == [0, 1]
+    assert rank(index, prepare("Which glue did you recommend for the roof?")).rows.tolist() == [1, 0]
+
+
 def test_the_words_around_a_message_find_it() -> None:
     index = SearchIndex()
     index.add(

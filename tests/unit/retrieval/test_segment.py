@@ -27,6 +27,16 @@ def test_a_long_sentence_is_cut_at_spaces_or_hard() -> None:
     assert [len(each) for each in pieces] == [500, 500, 300]
 
 
+def test_a_note_at_the_end_is_a_group_by_itself() -> None:
+    note = "[shared photo: a dog on a beach]"
+    assert segments(f"Look! {note} ", "Bo") == ["Bo: Look!", f"Bo: {note}"]
+    assert segments(note, "Bo") == [f"Bo: {note}"]
+    long = "a" * 120 + ". " + "b" * 120 + "."
+    assert segments(f"{long} {note}", None) == [*segments(long, None), note]
+    for none in (f"{note} Look!", "As in [1]", "Look ]: here]", "[a] b]"):
+        assert segments(none, None) == [none]
+
+
 def test_lines_end_sentences() -> None:
     assert len(segments("\n".join("- item " + "y" * 100 for _ in range(3)), None)) == 3
 
