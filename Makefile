@@ -20,10 +20,12 @@ LOCOMO  ?=
 BEAM    ?=
 LME_S   ?=
 LME_M   ?=
+FRIENDSQA ?=
 # A model that answers questions, by URI.
 MODEL   ?=
 MEASURED = $(if $(METRICS),--metrics=$(METRICS)) $(if $(LOCOMO),--locomo=$(LOCOMO)) $(if $(BEAM),--beam=$(BEAM)) \
-	$(if $(LME_S),--lme-s=$(LME_S)) $(if $(LME_M),--lme-m=$(LME_M)) $(if $(MODEL),--model='$(MODEL)')
+	$(if $(LME_S),--lme-s=$(LME_S)) $(if $(LME_M),--lme-m=$(LME_M)) \
+	$(if $(FRIENDSQA),--friendsqa=$(FRIENDSQA)) $(if $(MODEL),--model='$(MODEL)')
 
 # Files or folders for `make test` and `make check`; empty means all of them.
 TESTS  ?=

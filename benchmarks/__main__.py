@@ -1,7 +1,7 @@
 """`make bench` and `make bench-quick`: measure, hold the ratios to the committed ones, write the pages.
 
     python -m benchmarks [--quick] [--metrics EVAL_RETRIEVAL.py] [--locomo FILE] [--beam CHATS] [--lme-s FILE] [--lme-m FILE]
-        [--model URI] [--peers PYTHON] [--only STEP,...]
+        [--friendsqa DAT] [--model URI] [--peers PYTHON] [--only STEP,...]
 
 The quick run measures small vaults and the synthetic set, and whatever data it is given. The full one adds large vaults, every
 size of BEAM, question answering when a model is named, and peers when an interpreter is named that has them.
@@ -25,7 +25,7 @@ from benchmarks import gate, report
 
 SCRATCH = ROOT / "build" / "bench"
 RESULTS = report.PAGES / "results"
-SETS = ("metrics", "locomo", "beam", "lme_s", "lme_m")
+SETS = ("metrics", "locomo", "beam", "lme_s", "lme_m", "friendsqa")
 TURNS = ((10_000, 10), (50_000, 10), (10_000, 1_000))
 """Items and people of what Tacita and its peers are asked in turn."""
 QUICK_TURNS = ((1_000, 10),)
@@ -107,7 +107,8 @@ def measure(given: argparse.Namespace) -> tuple[list[Path], bool]:
         print(f"nothing to run: --only has {', '.join(dict.fromkeys(step.name for step in steps(given)))}")
     elif not any(getattr(given, name) for name in SETS if name != "metrics"):
         print(
-            "\nMore is measured on data that you name: make bench METRICS=... LOCOMO=... BEAM=... LME_S=... LME_M=..."
+            "\nMore is measured on data that you name: "
+            "make bench METRICS=... LOCOMO=... BEAM=... LME_S=... LME_M=... FRIENDSQA=..."
         )
     return [path for path, whole in made.items() if whole], failed
 

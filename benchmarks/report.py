@@ -492,12 +492,14 @@ def index(pages: Mapping[str, Page]) -> str:
         "Everything here is measured by `benchmarks/` and written by it: records first (JSON, one a line), then pages.",
         listed,
         "`make bench-quick` takes minutes and needs no data: it measures a synthetic set and small vaults, and the "
-        "development data whose paths it is given. `make bench METRICS=... LOCOMO=... BEAM=... LME_S=...` is the full run. "
+        "development data whose paths it is given. "
+        "`make bench METRICS=... LOCOMO=... BEAM=... LME_S=... FRIENDSQA=...` is the full run. "
         "Both end with `benchmarks.gate`, which compares ratios to baselines of the same run with those in "
         "[accepted.jsonl](accepted.jsonl), never times.",
         "Data sets belong to others and are not bundled: [LoCoMo](https://github.com/snap-research/locomo) (CC BY-NC 4.0), "
         "[BEAM](https://github.com/mohammadtavakoli78/BEAM) (CC BY-SA 4.0), "
-        "[LongMemEval](https://github.com/xiaowu0162/LongMemEval) (MIT). The synthetic set is ours and made by "
+        "[LongMemEval](https://github.com/xiaowu0162/LongMemEval) (MIT), "
+        "[FriendsQA](https://github.com/emorynlp/FriendsQA) (Apache 2.0). The synthetic set is ours and made by "
         "`benchmarks/retrieval/synthetic.py`: it shows that everything works, not how good a search is.",
     ]
     return "\n\n".join(parts) + "\n"

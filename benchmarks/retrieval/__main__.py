@@ -1,7 +1,8 @@
 """Recall of Tacita and of baselines on one set of questions each, through the public API.
 
     python -m benchmarks.retrieval [--synthetic] [--locomo FILE] [--beam CHATS [--sizes 100K 500K 1M]]
-        [--lme-s FILE] [--lme-m FILE] [--metrics EVAL_RETRIEVAL.py] [--peers PYTHON [--systems NAME,...]] [--json RECORDS.jsonl]
+        [--lme-s FILE] [--lme-m FILE] [--friendsqa DAT] [--metrics EVAL_RETRIEVAL.py]
+        [--peers PYTHON [--systems NAME,...]] [--json RECORDS.jsonl]
 
 Data sets belong to others and are named by path. `--metrics` names definitions that ours are held to: the run stops where
 they differ. Without any set, the synthetic one is measured.
@@ -38,6 +39,7 @@ def add_sets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", dest="sizes", action="append", choices=datasets.BEAM_SIZES, help=argparse.SUPPRESS)
     parser.add_argument("--lme-s", type=Path, help="LongMemEval's official file, S")
     parser.add_argument("--lme-m", type=Path, help="the same, M")
+    parser.add_argument("--friendsqa", type=Path, help="FriendsQA's folder dat")
     parser.add_argument("--lme-index", choices=("user", "full"), default="user", help="whose turns are indexed")
     parser.add_argument("--embedder", default="local:minilm")
     parser.add_argument("--json", type=Path, help="write records here")
@@ -54,6 +56,9 @@ def wanted(given: argparse.Namespace) -> list[tuple[Callable[[], DataSet], Path 
     for name, path in (("LongMemEval-S", given.lme_s), ("LongMemEval-M", given.lme_m)):
         if path:
             sets.append((partial(datasets.longmemeval, path, name, given.lme_index), path))
+    if given.friendsqa:
+        # The definitions that ours are held to do not know it.
+        sets.append((partial(datasets.friendsqa, given.friendsqa), None))
     if given.synthetic or not sets:
         sets.insert(0, (synthetic.data_set, None))
     return sets

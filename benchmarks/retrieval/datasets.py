@@ -1,4 +1,4 @@
-"""Loaders of LoCoMo, BEAM and LongMemEval, from files that the user has. None of their content is bundled.
+"""Loaders of LoCoMo, BEAM, LongMemEval and FriendsQA, from files that the user has. None of their content is bundled.
 
 What counts as evidence, and what is left out, is what the data sets' own scripts do: LoCoMo's category 5 (adversarial) is shown
 but not counted; questions without evidence that can be found in the conversation are dropped; so are BEAM's
@@ -19,6 +19,9 @@ from benchmarks.retrieval.cases import DataSet, Haystack, Question, Turn
 
 LOCOMO = {1: "1 multi-hop", 2: "2 temporal", 3: "3 open-domain", 4: "4 single-hop", 5: "5 adversarial"}
 BEAM_SIZES = ("100K", "500K", "1M")
+FRIENDS_WORDS = ("what", "when", "where", "who", "why", "how")
+FRIENDS_SCENES = 10
+"""Scenes that one memory of FriendsQA holds."""
 _BEAM_ANSWERS = ("answer", "ideal_answer", "ideal_response", "ideal_summary", "expected_compliance")
 
 
@@ -187,6 +190,45 @@ def longmemeval(path: Path, name: str, index: Literal["user", "full"] = "user") 
 def _longmemeval_date(text: str) -> datetime:
     """`2023/05/20 (Sat) 02:21`."""
     return datetime.strptime(re.sub(r"\s*\([A-Za-z]+\)", "", text), "%Y/%m/%d %H:%M").replace(tzinfo=UTC)
+
+
+def friendsqa(folder: Path) -> DataSet:
+    """FriendsQA's folder `dat`: what friends of a television series say, asked about by who, what, when, where, why and how.
+
+    Each question was asked of one scene of some twenty utterances. Here a memory is ten scenes, in the order of the series. It
+    takes both the development and the test file.
+    """
+    scenes: list[tuple[str, dict[str, Any]]] = []
+    for part in ("dev", "tst"):
+        for scene in json.loads((folder / f"friendsqa_{part}.json").read_text(encoding="utf-8"))["data"]:
+            scenes += [(scene["title"], told) for told in scene["paragraphs"]]
+    scenes.sort(key=lambda scene: scene[0])
+    questions: list[Question] = []
+    for start in range(0, len(scenes), FRIENDS_SCENES):
+        held = scenes[start : start + FRIENDS_SCENES]
+        # The colon belongs to the file's own key.
+        turns = [
+            Turn(
+                (title, said["uid"]), _joined(said["utterance"]), title, speaker=" and ".join(said["speakers"]) or None
+            )
+            for title, told in held
+            for said in told["utterances:"]
+        ]
+        haystack = Haystack(f"friendsqa/{held[0][0]}", turns)
+        for title, told in held:
+            for asked in told["qas"]:
+                text, answers = _joined(asked["question"]), asked["answers"]
+                word = text.split()[0].lower()
+                gold = frozenset((title, answer["utterance_id"]) for answer in answers)
+                category = word if word in FRIENDS_WORDS else "other"
+                answer = answers[0]["answer_text"]
+                questions.append(Question(asked["id"], haystack, text, category, gold, answer=answer))
+    return DataSet("FriendsQA", questions)
+
+
+def _joined(tokens: str) -> str:
+    """`You 're gon na go , are n't you ?` as it is written elsewhere."""
+    return re.sub(r" (?=[.,!?;:]|n't\b|'(?:s|re|ve|ll|d|m)\b)", "", tokens)
 
 
 def _noted(notes: Counter[str]) -> list[str]:

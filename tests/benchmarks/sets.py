@@ -103,6 +103,27 @@ def locomo(path: Path) -> Path:
     return path
 
 
+def friendsqa(folder: Path) -> Path:
+    """A scene in each of two files, tokenised as the official ones are; the folder `dat`."""
+    folder.mkdir()
+
+    def scene(title: str, said: list[tuple[list[str], str]], *asked: tuple[str, int]) -> dict[str, Any]:
+        utterances = [{"uid": uid, "speakers": who, "utterance": text} for uid, (who, text) in enumerate(said)]
+        questions = [
+            {"id": f"{title}-{question}", "question": question, "answers": [{"answer_text": "it", "utterance_id": uid}]}
+            for question, uid in asked
+        ]
+        return {"data": [{"title": title, "paragraphs": [{"utterances:": utterances, "qas": questions}]}]}
+
+    late = scene(
+        "s02_e01", [(["Ana Lima"], "You 're gon na go , are n't you ?"), ([], "( Bo leaves )")], ("Who leaves ?", 1)
+    )
+    early = scene("s01_e01", [(["Ana Lima", "Bo"], "It 's ' fine ' .")], ("Is it Ana 's ?", 0), ("What is fine ?", 0))
+    (folder / "friendsqa_dev.json").write_text(json.dumps(late))
+    (folder / "friendsqa_tst.json").write_text(json.dumps(early))
+    return folder
+
+
 def beam(folder: Path) -> Path:
     """One chat of two batches; the folder `chats`."""
     chat = folder / "100K" / "3"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks.retrieval import datasets, definitions, scores, synthetic
 from benchmarks.retrieval.cases import DataSet
+from tests.benchmarks import sets
 
 
 def test_longmemeval_keeps_what_users_said(lme_file: Path) -> None:
@@ -74,6 +75,21 @@ def test_beam_reads_ids_out_of_whatever_holds_them(beam_folder: Path) -> None:
     assert [turn.text for turn in turns] == ["I plan a garden.", "Good.", "The garden has a pond now."]
     # A turn without a date has that of the one before.
     assert [turn.when.month for turn in turns if turn.when] == [3, 3, 4]
+
+
+def test_friendsqa_joins_scenes_and_words(tmp_path: Path) -> None:
+    data = datasets.friendsqa(sets.friendsqa(tmp_path / "dat"))
+    (haystack,) = {each.haystack.key: each.haystack for each in data.questions}.values()
+    assert [(turn.id, turn.spoken) for turn in haystack.turns] == [
+        (("s01_e01", 0), "Ana Lima and Bo: It's ' fine '."),
+        (("s02_e01", 0), "Ana Lima: You're gon na go, aren't you?"),
+        (("s02_e01", 1), "( Bo leaves )"),
+    ]
+    assert [(each.text, each.category, set(each.gold)) for each in data.questions] == [
+        ("Is it Ana's?", "other", {("s01_e01", 0)}),
+        ("What is fine?", "what", {("s01_e01", 0)}),
+        ("Who leaves?", "who", {("s02_e01", 1)}),
+    ]
 
 
 def test_the_synthetic_set_is_the_same_everywhere() -> None:

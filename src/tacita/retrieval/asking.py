@@ -163,7 +163,7 @@ def topic(text: str, kind: Asking, speakers: frozenset[str], names: Names | None
     if kind in (Asking.SUMMARY, Asking.ORDER):
         left = _FRAME.sub(" ", left)
     if speakers and names is not None:
-        left = names.taken_out(left, speakers)
+        left = names.taken_out(left)
     if left is text:
         return text
     left = _MARKS_AT_END.sub(r"\1", _SPACE_BEFORE_MARK.sub("", _SPACES.sub(" ", left)).strip())

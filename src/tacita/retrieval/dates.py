@@ -107,7 +107,9 @@ def date_words(words: list[str]) -> DateWords:
 # ------------------------------------------------------------------ English expressions
 
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
-_UNIT = "day|week|weekend|month|quarter|year"
+# "The next day" counts from what was told, not from now.
+_PERIOD = "week|weekend|month|quarter|year"
+_UNIT = f"day|{_PERIOD}"
 _COUNT = r"\d{1,3}|" + "|".join(sorted(_NUMBERS, key=len, reverse=True))
 _YEAR = r"(?:19|20)\d\d"
 _WHICH = "last|past|previous|this|current|next|coming"
@@ -267,7 +269,7 @@ _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
         (rf"\b(?:({_WHICH})|(?:{_IN})(?: the)?) (spring|summer|autumn|fall|winter)\b()", _season),
         (rf"\b(?P<count>{_COUNT}) (?P<unit>{_UNIT})s? (?:ago|earlier)\b", _ago),
         (rf"\b(?:last|past|previous) (?P<count>{_COUNT}) (?P<unit>{_UNIT})s\b", _stretch),
-        (rf"\b(?P<which>{_WHICH}) (?P<what>{_UNIT}|night|{'|'.join(_WEEKDAYS)}|{_MONTH})\b", _which),
+        (rf"\b(?P<which>{_WHICH}) (?P<what>{_PERIOD}|night|{'|'.join(_WEEKDAYS)}|{_MONTH})\b", _which),
         (r"\b(day before yesterday|yesterday|today|tonight|tomorrow|this (?:morning|afternoon|evening))\b", _plain_day),
         (rf"\bon ({'|'.join(_WEEKDAYS)})\b", _on_weekday),
         (rf"\b(?:{_IN}) (?P<month>{_MONTH})\b", _named),
@@ -420,11 +422,15 @@ def windows(text: str, words: list[str], language: str, reference_time: int | No
         return ()
     reference = None if reference_time is None else EPOCH + timedelta(microseconds=reference_time)
     spans: list[Span] = []
-    if in_english:
-        spans = english(" ".join(text[:READ_CHARS].lower().split()), reference)
-    if not spans and elsewhere:
-        spans = [Span(*each) for each in abroad.read(text, words, language, reference)]
-    return tuple(span.window() for span in spans)
+    try:
+        if in_english:
+            spans = english(" ".join(text[:READ_CHARS].lower().split()), reference)
+        if not spans and elsewhere:
+            spans = [Span(*each) for each in abroad.read(text, words, language, reference)]
+    except (OverflowError, ValueError):
+        # "999 years before 1900", or "tomorrow" on the last day of 9999: the calendar has no such time, and so no message.
+        return ()
+    return tuple(span.window() for span in spans if span.start < span.end)
 
 
 def parts(stamps: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -124,7 +124,7 @@ def gather(
         outside: where the vectors are, for an index that holds none; then only the best `wanted` are certain.
     """
     cosines = signals.cosines(index, query.vector, query.model, pool, profile, outside=outside, wanted=wanted)
-    speaker = signals.speaker(index, query.teller, pool)
+    speaker = signals.speaker(index, query.teller, pool, profile.asking)
     inside = signals.inside(index, query.windows, pool)
     # The weights of signals that have nothing to say about this query would only make all scores smaller.
     role = profile.role_in_order if query.asking is Asking.ORDER else profile.role
@@ -181,7 +181,7 @@ def _words(index: SearchIndex, query: Query, pool: Pool, profile: Profile, weigh
     return parts
 
 
-def _flag(name: str, values: NDArray[np.bool_], weight: float) -> Part:
+def _flag(name: str, values: Floats | NDArray[np.bool_], weight: float) -> Part:
     return Part(name, values, weight, np.float32(weight))
 
 

@@ -45,12 +45,12 @@ class Names:
             numbers.update(self._by_word.get(word.removesuffix("'s"), ()))
         return frozenset(self.known[number - 1] for number in numbers)
 
-    def taken_out(self, text: str, of: frozenset[str]) -> str:
-        """A text without the words of some known names, where these are not written like any other word."""
+    def taken_out(self, text: str) -> str:
+        """A text without the words of known names, where these are not written like any other word."""
 
         def kept(word: re.Match[str]) -> str:
             written = word.group()
-            return written if written[0].islower() or self.mentioned(words(written)).isdisjoint(of) else ""
+            return written if written[0].islower() or not self.mentioned(words(written)) else ""
 
         return _WORD.sub(kept, text)
 

@@ -37,7 +37,9 @@ class Profile(msgspec.Struct, frozen=True):
     role_in_order: float = 0.45
     """The same when the question is in which order the asker brought things up."""
     speaker: float = 0.2
-    """For what the one tells whose words the query wants, against what she asks and what others say."""
+    """For what the one says whose words the query wants, against what others say."""
+    asking: float = 0.5
+    """How much of that counts when she asks: it tells less of her."""
     guidance: float = 0.5
     """For the standing instructions and preferences that are nearest to a question for advice."""
     guiding: int = 3

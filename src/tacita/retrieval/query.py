@@ -11,7 +11,7 @@ from tacita.retrieval.answers import Answer, wanted
 from tacita.retrieval.asking import Asking, asking, teller, topic
 from tacita.retrieval.dates import DateWords, Window, date_words, windows
 from tacita.retrieval.names import Names
-from tacita.retrieval.text import language, stems, words
+from tacita.retrieval.text import language, words
 
 QUERY_WORDS: Final = 512
 """Words of a query that are read; the rest of a longer one is searched by its vector alone."""
@@ -21,7 +21,6 @@ class Query(NamedTuple):
     """A query, taken apart."""
 
     words: tuple[str, ...]
-    """What is searched. Not the teller's name: all that she says begins with it, and much of what she is told."""
     language: str
     vector: NDArray[np.float16] | None
     model: str
@@ -67,18 +66,13 @@ def prepare(
     guessed = language(found)
     speakers = names.mentioned(found) if names is not None else frozenset()
     kind = asking(text, found) if question else Asking.FACT
-    said_by = None if names is None else teller(found, guessed, speakers, names)
-    searched = found
-    if question and names is not None and said_by is not None:
-        left = words(names.taken_out(text, frozenset((said_by,))))[:QUERY_WORDS]
-        searched = left if stems(left, guessed) else found
     return Query(
-        words=tuple(searched),
+        words=tuple(found),
         language=guessed,
         vector=None if vector is None else np.ascontiguousarray(vector, np.float16),
         model=model,
         speakers=speakers,
-        teller=said_by,
+        teller=None if names is None else teller(found, guessed, speakers, names),
         dates=date_words(found),
         windows=windows(text, found, guessed, reference_time),
         asking=kind,

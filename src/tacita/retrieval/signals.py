@@ -73,13 +73,14 @@ def holding(index: SearchIndex, flag: int, pool: Pool) -> Flags:
     return held
 
 
-def speaker(index: SearchIndex, teller: str | None, pool: Pool) -> Flags | None:
-    """Whether the teller told it: somebody's questions tell of others. None if that is nobody here."""
+def speaker(index: SearchIndex, teller: str | None, pool: Pool, asking: float) -> Floats | None:
+    """1 for what the teller tells, `asking` for what she asks, 0 for what others say; None if she is nobody here."""
     number = index.names.known_number(teller)
     if number is None:
         return None
-    told: Flags = (pool.take(index.speakers) == number) & ((pool.take(index.flags) & ASKS) == 0)
-    return told
+    said: Floats = (pool.take(index.speakers) == number).astype(np.float32)
+    said[holding(index, ASKS, pool)] *= np.float32(asking)
+    return said
 
 
 def inside(index: SearchIndex, spans: tuple[Window, ...], pool: Pool) -> Flags | None:

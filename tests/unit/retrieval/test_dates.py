@@ -1,4 +1,6 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import numpy as np
 import pytest
@@ -159,3 +161,46 @@ def test_any_words_are_read_without_failing(pieces: list[str], known: bool) -> N
     text = " ".join(pieces)
     for window in windows(text, words(text), "english", microseconds(NOW) if known else None):
         assert window.start < window.end
+
+
+def _expressions() -> Iterator[str]:
+    """Every word in every place that an English date has for it."""
+    counts = ("0", "31", "999", "a", "few", "a couple of")
+    units = ("day", "week", "weekend", "month", "quarter", "year")
+    which = ("last", "past", "previous", "this", "current", "next", "coming")
+    days = ("monday", "sunday")
+    months = ("jan", "may", "december")
+    seasons = ("spring", "fall", "winter")
+    places = ("in", "on", "late", "by", "since", "before", "after", "until", "from", "between", "around")
+    yield from map(" ".join, product(which, (*units, "night", *days, *months, *seasons)))
+    yield from (f"{count} {unit}s ago" for count, unit in product(counts, units))
+    yield from (f"last {count} {unit}s" for count, unit in product(counts, units))
+    yield from (f"{count} {unit}s before may 3" for count, unit in product(counts, units))
+    yield from (f"the {unit} before {year}-01-01" for unit, year in product((*units, *days), (1900, 2099)))
+    yield from (
+        f"{place} {named}"
+        for place, named in product(places, (*months, *seasons, "1900", "2099", "2099-12-31", "tomorrow"))
+    )
+    yield from (f"{day} {month} {year}" for day, month, year in product((0, 1, 29, 31, 99), months, ("", 1900, 2099)))
+    yield from (f"{year}-{month}-{day}" for year, month, day in product((1900, 2024), (0, 2, 13), (0, 29, 32)))
+    ends = ("may", "next week", "2023", "0 days ago", "may 0", "tomorrow", "yesterday", "999 years ago")
+    yield from (f"between {start} and {end}" for start, end in product(ends, ends))
+
+
+@pytest.mark.parametrize(
+    "now", [None, datetime.min, datetime(900, 5, 5), datetime(1970, 1, 1), NOW, datetime(9999, 12, 31)]
+)
+def test_every_expression_is_read_at_any_time(now: datetime | None) -> None:
+    """Beyond the calendar, or where nothing lies between, there is no window."""
+    reference = None if now is None else microseconds(now.replace(tzinfo=UTC))
+    read = 0
+    for text in _expressions():
+        for window in windows(text, words(text), "english", reference):
+            assert window.start < window.end, text
+            read += 1
+    assert read > 50
+
+
+@pytest.mark.parametrize("text", ["What did he do the next day?", "the previous day", "on the last day of the trip"])
+def test_a_day_that_counts_from_what_was_told_is_no_window(text: str) -> None:
+    assert spans(text) == []

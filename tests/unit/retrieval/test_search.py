@@ -225,7 +225,7 @@ def test_who_asks_about_others_does_not_tell_of_herself() -> None:
     assert found.rows.tolist()[0] == 1
     assert found.signals is not None
     told = [next(each.value for each in signals if each.name == "speaker") for signals in found.signals]
-    assert dict(zip(found.rows.tolist(), told, strict=True)) == {0: 0, 1: 1, 2: 0}
+    assert dict(zip(found.rows.tolist(), told, strict=True)) == {0: 0.5, 1: 1, 2: 0}
 
 
 def test_what_the_assistant_said_is_wanted_of_the_assistant() -> None:
