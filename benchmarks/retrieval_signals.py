@@ -11,6 +11,7 @@ Nothing of the data is kept, except vectors in the cache file if you name one. T
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import importlib.util
 import re
@@ -46,6 +47,7 @@ WITHOUT = {
     "without neighbours": replace(HYBRID, bm25f=NO_CONTEXT),
     "without questions": replace(HYBRID, bm25f=NO_QUESTIONS),
     "without kinds of answers": replace(HYBRID, answer=0.0),
+    "without what speakers ask": replace(HYBRID, asking=1.0),
     "without segments": replace(HYBRID, short_message=1.0, long_message=1.0),
     "without date words": replace(HYBRID, dates=0.0),
     "without time windows": replace(HYBRID, window=0.0),
@@ -224,7 +226,7 @@ def table(title: str, sets: dict[str, list[Question]], profiles: dict[str, Profi
         cells = []
         for name, asked in sets.items():
             if label == AS_WRITTEN:
-                found = recall([replace(each, query=each.as_written) for each in asked], profile)
+                found = recall([dataclasses.replace(each, query=each.as_written) for each in asked], profile)
             else:
                 found = recall(asked, profile)
             by = [found[rows].mean() - base[name][rows].mean() for rows in conversations(asked).values()]
