@@ -18,7 +18,7 @@ from tacita.ports.models import Embedder
 class Hay(list[Any]):
     """As the loaders of the definitions give it: documents, and a key."""
 
-    key = "one"
+    key: str
 
 
 class Letters(Embedder):
@@ -37,21 +37,24 @@ class Letters(Embedder):
 @pytest.fixture
 def asked() -> list[Question]:
     told = [("user", "We sold the boat."), ("assistant", "We sold the boat."), ("user", "It rains on 2 dogs.")]
-    hay = Hay(
-        SimpleNamespace(id=at, text=text, meta={"session": str(at), "role": role, "timestamp": ""})
-        for at, (role, text) in enumerate(told)
-    )
-    cases = [
-        SimpleNamespace(hay=hay, query=query, gold=[gold], cat="any", extra=False)
-        for query, gold in (("What did we sell?", 0), ("How many dogs were there?", 2))
-    ]
+    cases = []
+    for key in ("one", "two"):
+        hay = Hay(
+            SimpleNamespace(id=at, text=text, meta={"session": str(at), "role": role, "timestamp": ""})
+            for at, (role, text) in enumerate(told)
+        )
+        hay.key = key
+        cases += [
+            SimpleNamespace(hay=hay, query=query, gold=[gold], cat="any", extra=False)
+            for query, gold in (("What did we sell?", 0), ("How many dogs were there?", 2))
+        ]
     return signals.questions(cases, Cached(Letters(), None))
 
 
 def test_the_tables_of_signals(asked: list[Question], capsys: pytest.CaptureFixture[str]) -> None:
     sets = {"made": asked}
-    assert signals.recall(asked, signals.HYBRID, 1).tolist() == [100, 100]
-    assert signals.recall(asked, signals.WITHOUT["without roles"], 1).tolist() == [0, 100]
+    assert signals.recall(asked, signals.HYBRID, 1).tolist() == [100, 100, 100, 100]
+    assert signals.recall(asked, signals.WITHOUT["without roles"], 1).tolist() == [0, 100, 0, 100]
     signals.categories(sets)
     signals.table("Taken away", sets, signals.WITHOUT)
     signals.table("Added", sets, signals.ALONE)
