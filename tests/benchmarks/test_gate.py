@@ -115,6 +115,13 @@ def test_accepting_replaces_the_cases_of_a_run_and_keeps_the_others(tmp_path: Pa
     }
 
 
+def test_what_two_runs_measured_is_accepted_once(tmp_path: Path) -> None:
+    path = tmp_path / "accepted.jsonl"
+    assert accept([run(*BEFORE), run(value("tacita", 90), value("bm25", 50))], path) == len(BEFORE)
+    kept = {(one.system, one.value) for each in read(path) for one in each.records}
+    assert kept == {("tacita", 90), ("bm25", 50), *((one.system, one.value) for one in BEFORE[2:])}
+
+
 def test_the_committed_results_are_held_by_the_rules() -> None:
     committed = [one for each in read(ACCEPTED) for one in each.records]
     held = ratios(committed)
