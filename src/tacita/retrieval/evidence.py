@@ -125,12 +125,14 @@ def gather(
     """
     cosines = signals.cosines(index, query.vector, query.model, pool, profile, outside=outside, wanted=wanted)
     speaker = signals.speaker(index, query.teller, pool, profile.asking)
+    addressed = signals.addressed(index, stems(query.others, query.language), speaker, pool)
     inside = signals.inside(index, query.windows, pool)
     # The weights of signals that have nothing to say about this query would only make all scores smaller.
     role = profile.role_in_order if query.asking is Asking.ORDER else profile.role
     total = profile.lexical + role
     total += 0.0 if cosines is None else profile.dense
     total += 0.0 if speaker is None else profile.speaker
+    total += 0.0 if addressed is None else profile.addressed
     total += 0.0 if inside is None else profile.window
     total += profile.answer * len(query.wanted)
     guidance = None
@@ -146,6 +148,8 @@ def gather(
         parts.append(_flag("guidance", guidance, profile.guidance / total))
     if speaker is not None:
         parts.append(_flag("speaker", speaker, profile.speaker / total))
+    if addressed is not None:
+        parts.append(_flag("addressed", addressed, profile.addressed / total))
     if inside is not None:
         parts.append(_flag("window", inside, profile.window / total))
     for kind in query.wanted:

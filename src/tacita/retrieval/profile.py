@@ -40,6 +40,8 @@ class Profile(msgspec.Struct, frozen=True):
     """For what the one says whose words the query wants, against what others say."""
     asking: float = 0.5
     """How much of that counts when she asks: it tells less of her."""
+    addressed: float = 0.1
+    """For messages of hers that name another whom the query names: "what did Ana tell Bo?"."""
     guidance: float = 0.5
     """For the standing instructions and preferences that are nearest to a question for advice."""
     guiding: int = 3

@@ -28,6 +28,8 @@ class Query(NamedTuple):
     """Known names that it mentions."""
     teller: str | None
     """The one of them whose own messages count for more."""
+    others: tuple[str, ...]
+    """Words that name somebody else, beside a teller."""
     dates: DateWords
     windows: tuple[Window, ...]
     asking: Asking
@@ -66,13 +68,18 @@ def prepare(
     guessed = language(found)
     speakers = names.mentioned(found) if names is not None else frozenset()
     kind = asking(text, found) if question else Asking.FACT
+    said_by = None if names is None else teller(found, guessed, speakers, names)
+    others: tuple[str, ...] = ()
+    if names is not None and said_by is not None and len(speakers) > 1:
+        others = tuple(word.removesuffix("'s") for word in found if not names.mentioned((word,)) <= {said_by})
     return Query(
         words=tuple(found),
         language=guessed,
         vector=None if vector is None else np.ascontiguousarray(vector, np.float16),
         model=model,
         speakers=speakers,
-        teller=None if names is None else teller(found, guessed, speakers, names),
+        teller=said_by,
+        others=others,
         dates=date_words(found),
         windows=windows(text, found, guessed, reference_time),
         asking=kind,

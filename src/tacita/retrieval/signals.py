@@ -5,6 +5,7 @@ All arrays here run parallel to the pool.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -81,6 +82,22 @@ def speaker(index: SearchIndex, teller: str | None, pool: Pool, asking: float) -
     said: Floats = (pool.take(index.speakers) == number).astype(np.float32)
     said[holding(index, ASKS, pool)] *= np.float32(asking)
     return said
+
+
+def addressed(index: SearchIndex, names: Sequence[str], said: Floats | None, pool: Pool) -> Flags | None:
+    """Whether the teller, who `said` it, names somebody in it; None if she never does.
+
+    Args:
+        names: stems of words that name others.
+        said: from `speaker`.
+    """
+    if said is None or not names:
+        return None
+    held = np.zeros(pool.width, np.bool_)
+    for _, links, _ in index.postings.select(index.postings.known(names)).pieces:
+        held[links] = True
+    found: Flags = pool.take(held) & (said > 0)
+    return found if found.any() else None
 
 
 def inside(index: SearchIndex, spans: tuple[Window, ...], pool: Pool) -> Flags | None:

@@ -228,6 +228,27 @@ def test_who_asks_about_others_does_not_tell_of_herself() -> None:
     assert dict(zip(found.rows.tolist(), told, strict=True)) == {0: 0.5, 1: 1, 2: 0}
 
 
+def test_what_was_said_to_somebody_names_her() -> None:
+    index = SearchIndex()
+    texts = ["The club meets here.", "The club meets here, Bo!", "The club meets there, Bo!", "Bo leads the club."]
+    index.add([Doc(row, text, "user", "Bo" if row == 2 else "Ana", str(row)) for row, text in enumerate(texts)])
+    index.add([Doc(4, "The club meets here.", "user", "Cy", "4")])
+
+    def signals(text: str, allowed: list[int]) -> dict[int, float | None]:
+        flags = np.isin(np.arange(5), allowed)
+        found = rank(index, prepare(text, names=index.names), allowed=flags, top_k=5, explain=True)
+        assert found.signals is not None
+        said = [next((each.value for each in of if each.name == "addressed"), None) for of in found.signals]
+        return dict(zip(found.rows.tolist(), said, strict=True))
+
+    told = "What did Ana tell Bo about the club?"
+    assert signals(told, [0, 1, 2, 3, 4]) == {0: 0, 1: 1, 2: 0, 3: 1, 4: 0}
+    # What may not be found is as if it were not there; nobody else was named; Cy names nobody.
+    assert signals(told, [0, 2, 4]) == {0: None, 2: None, 4: None}
+    assert set(signals("What did Ana say about the club?", [0, 1]).values()) == {None}
+    assert set(signals("What did Cy tell Bo?", [0, 1, 4]).values()) == {None}
+
+
 def test_what_the_assistant_said_is_wanted_of_the_assistant() -> None:
     index = SearchIndex()
     index.add(
